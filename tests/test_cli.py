@@ -1,0 +1,235 @@
+"""The command line: folders, logs, sweeps, resuming, and what a user sees when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vistr import cli
+from vistr.compose import ROOT
+from vistr.config import Config
+from vistr.data.segmentation import encode, to_json
+from vistr.errors import UserError
+
+Task = Callable[[Config], dict[str, float]]
+
+
+@pytest.fixture(autouse=True)
+def stand_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Runs write below the current folder; Hydra's logging and sys.argv are put back afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    for name in ("GLOG_v", "OMP_WAIT_POLICY", "HYDRA_FULL_ERROR", "VISTR_ROOT"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield tmp_path
+    for handler in root.handlers:
+        if handler not in before:
+            handler.close()
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """Configurations that reached task=train, which a stand-in replaces: it obeys num_frames."""
+    configs: list[Config] = []
+
+    def run(config: Config) -> dict[str, float]:
+        configs.append(config)
+        logging.getLogger("vistr.tasks.train").info("training with %s frames", config.num_frames)
+        if config.num_frames == 13:
+            raise UserError("num_frames=13 brings bad luck.")
+        if config.num_frames == 14:
+            raise RuntimeError("a bug")
+        if config.num_frames == 15:
+            raise KeyboardInterrupt
+        return {"AP": 0.5}
+
+    train = types.ModuleType("vistr.tasks.train")
+    train.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vistr.tasks.train", train)
+    return configs
+
+
+def run_folders() -> list[Path]:
+    return sorted(folder.parent for folder in Path("outputs").rglob(".hydra"))
+
+
+def test_a_run_gets_its_own_named_folder_with_config_and_log(
+    seen: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["backbone=r101", "num_frames=36", "optimizer.learning_rate=0.0002"]) == 0
+    (folder,) = run_folders()
+    assert folder.parent == Path("outputs/train")
+    assert folder.name.endswith("_shapes_r101_36f_learning_rate=0.0002")
+    assert seen[0].run_dir == str(folder.absolute())
+    assert seen[0].backbone.name == "r101"
+    assert seen[0].overrides == ["backbone=r101", "num_frames=36", "optimizer.learning_rate=0.0002"]
+    assert capsys.readouterr().out == "training with 36 frames\n"
+    assert (folder / "run.log").read_text().endswith(" INFO training with 36 frames\n")
+    assert "learning_rate: 0.0002" in (folder / ".hydra" / "config.yaml").read_text()
+
+
+def test_a_mistake_leaves_no_folder_behind(seen: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["num_frames=0"]) == 1
+    assert capsys.readouterr().err == "num_frames=0 is out of range: it must be at least 1.\n"
+    assert not Path("outputs").exists()
+    assert seen == []
+
+
+def test_a_mistake_a_task_finds_is_said_once_and_logged(
+    seen: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["num_frames=13"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "num_frames=13 brings bad luck.\n"
+    assert "ERROR num_frames=13 brings bad luck." in (run_folders()[0] / "run.log").read_text()
+
+
+def test_a_bug_keeps_its_traceback(seen: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["num_frames=14"])
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert "Traceback" in error
+    assert "RuntimeError: a bug" in error
+    assert "RuntimeError: a bug" in (run_folders()[0] / "run.log").read_text()
+
+
+def test_ctrl_c_is_a_short_line(seen: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["num_frames=15"]) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_a_sweep_names_its_jobs_after_what_differs(seen: list[Config]) -> None:
+    assert cli.main(["-m", "backbone=r50,r101", "num_frames=2,4", "seed=3"]) == 0
+    names = [folder.name for folder in run_folders()]
+    assert names == [
+        "0_backbone=r50_num_frames=2",
+        "1_backbone=r50_num_frames=4",
+        "2_backbone=r101_num_frames=2",
+        "3_backbone=r101_num_frames=4",
+    ]
+    assert {folder.parent.parent for folder in run_folders()} == {Path("outputs/sweeps")}
+    assert [(config.backbone.name, config.num_frames) for config in seen][1:3] == [("r50", 4), ("r101", 2)]
+    assert all(config.seed == 3 for config in seen)
+
+
+def test_a_sweep_goes_on_past_jobs_that_fail_and_ends_with_status_1(
+    seen: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["-m", "num_frames=0,13,14,2"]) == 1
+    assert seen[-1].num_frames == 2
+    error = capsys.readouterr().err
+    for sentence in ("num_frames=0 is out of range", "num_frames=13 brings bad luck", "RuntimeError: a bug"):
+        assert error.count(sentence) == 1
+    assert "num_frames=13 brings" in (run_folders()[1] / "run.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "mistake", ["backbone=r50,r99", "num_frames=2,abc", "nmu_frames=2,3", "resume=outputs"]
+)
+def test_a_sweep_that_cannot_be_composed_starts_no_job(
+    mistake: str, seen: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["-m", mistake]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert mistake.partition("=")[0] in error
+    assert seen == []
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_outputs_that_cannot_be_written_are_named(
+    sweep: list[str], seen: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("taken").write_text("a file")
+    assert cli.main([*sweep, "outputs=taken"]) == 1
+    error = capsys.readouterr().err
+    assert "outputs=" in error
+    assert error.count("\n") == 1
+
+
+def test_resume_goes_on_in_the_same_folder_with_the_runs_own_overrides(
+    seen: list[Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["backbone=r18", "optimizer.learning_rate=0.0002", "dataset.root=my data"])
+    (folder,) = run_folders()
+    elsewhere = Path("elsewhere")
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for more in (["optimizer.epochs=20"], ["optimizer.learning_rate=0.0003"]):
+        assert cli.main([f"resume=../{folder}", *more]) == 0
+    assert not Path("outputs").exists()
+    first, second, third = seen
+    assert first.run_dir == second.run_dir == third.run_dir == second.resume
+    assert (second.backbone.name, second.optimizer.learning_rate, second.optimizer.epochs) == (
+        "r18",
+        0.0002,
+        20,
+    )
+    assert (third.optimizer.learning_rate, third.optimizer.epochs) == (0.0003, 20)
+    assert second.dataset.root == first.dataset.root  # relative to where the run was started
+    assert (Path(str(first.run_dir)) / "run.log").read_text().count("training with") == 3
+
+
+def test_environment_of_the_user_is_left_alone(seen: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLOG_v", "0")
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    cli.main([])
+    assert os.environ["GLOG_v"] == "0"  # noqa: SIM112 (glog spells it so)
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_scoring_runs_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:6, 2:4] = 1
+    square = to_json(encode(mask))
+    truth = {
+        "videos": [{"id": 1, "height": 8, "width": 8, "length": 1, "file_names": ["a/0.jpg"]}],
+        "categories": [{"id": 1, "name": "square"}],
+        "annotations": [
+            {"id": 1, "video_id": 1, "category_id": 1, "segmentations": [square], "bboxes": [[2, 2, 2, 4]],
+             "areas": [8], "iscrowd": 0, "height": 8, "width": 8, "length": 1}
+        ],
+    }  # fmt: skip
+    result = {"video_id": 1, "category_id": 1, "score": 0.9, "segmentations": [square]}
+    Path("truth.json").write_text(json.dumps(truth))
+    Path("my results.json").write_text(json.dumps([result]))
+    assert cli.main(["task=score", "annotations=truth.json", "results=my results.json"]) == 0
+    (folder,) = run_folders()
+    assert folder.parent == Path("outputs/score")
+    assert folder.name.endswith("_my-results")
+    assert (folder / "metrics.json").is_file()
+    assert "AP50" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("num_frames=abc", "num_frames=abc has the wrong type: num_frames must be a whole number.\n"),
+        ("backbone=r99", "backbone=r99 is not one of its options: r101, r18, r34, r50.\n"),
+    ],
+)
+def test_run_py_says_one_sentence_and_ends_with_status_1(typed: str, sentence: str) -> None:
+    shown = subprocess.run([sys.executable, str(ROOT / "run.py"), typed], capture_output=True, text=True)
+    assert (shown.returncode, shown.stdout, shown.stderr) == (1, "", sentence)
+
+
+def test_run_py_composes_as_typed_from_any_folder() -> None:
+    command = [sys.executable, str(ROOT / "run.py"), "--cfg", "job", "backbone=r101", "num_frames=36"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "num_frames: 36" in shown.stdout
+    assert "name: r101" in shown.stdout

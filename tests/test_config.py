@@ -1,0 +1,297 @@
+"""Composing a configuration: every option works, and every mistake is one sentence that names the key."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vistr.compose
+from vistr import load_config
+from vistr.compose import ROOT, adopt_checkpoint, from_dict, to_dict
+from vistr.config import Config
+from vistr.errors import UserError
+
+OPTIONS = sorted(
+    f"{file.parent.relative_to(ROOT / 'conf')}={file.stem}"
+    for file in (ROOT / "conf").rglob("*.yaml")
+    if file.parent != ROOT / "conf" and "hydra" not in file.parts and not file.stem.startswith("_")
+)
+EXPERIMENTS = sorted(file.stem for file in (ROOT / "experiments").glob("*.yaml"))
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in that holds what some options need."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("truth.json", "results.json", "weights.ckpt"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "frames").mkdir()
+    return tmp_path
+
+
+NEEDS = {
+    "dataset=custom": ["dataset.annotations=truth.json", "dataset.images=frames"],
+    "dataset=ytvis2019": ["dataset.root=frames"],
+    "dataset=ytvis2021": ["dataset.root=frames"],
+    "dataset=ovis": ["dataset.root=frames"],
+    "task=evaluate": ["checkpoint=weights.ckpt"],
+    "task=score": ["annotations=truth.json", "results=results.json"],
+    "experiments=paper_r50": ["dataset.root=frames"],
+    "experiments=paper_r101": ["dataset.root=frames"],
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS + [f"experiments={name}" for name in EXPERIMENTS])
+def test_every_option_composes(option: str, files: Path) -> None:
+    config = load_config([option, *NEEDS.get(option, [])])
+    group, _, name = option.partition("=")
+    if group in ("backbone", "dataset", "task"):
+        assert getattr(config, group).name == name
+
+
+def test_the_defaults_are_the_papers_recipe_on_small_generated_videos() -> None:
+    config, plain = load_config([]), Config()
+    assert config.dataset.name == "shapes"
+    assert (config.dataset.short_side, config.dataset.long_side) == (96, 160)
+    assert config.dataset.augmentation.crop_resize_short == []
+    # The YAML files and the dataclasses say the same: a checkpoint without some key gets its YAML value.
+    for section in ("backbone", "transformer", "loss", "optimizer", "task", "device"):
+        assert getattr(config, section) == getattr(plain, section), section
+
+
+def test_the_papers_augmentation_is_the_dataclass_default(files: Path) -> None:
+    config = load_config(["dataset=ytvis2019", "dataset.root=frames"])
+    assert config.dataset.augmentation == Config().dataset.augmentation
+
+
+@pytest.mark.parametrize(("backbone", "size"), [("r50", (300, 540)), ("r101", (280, 504))])
+def test_real_datasets_take_their_clip_size_from_the_backbone(
+    backbone: str, size: tuple[int, int], files: Path
+) -> None:
+    config = load_config(["dataset=ytvis2019", "dataset.root=frames", f"backbone={backbone}"])
+    assert (config.dataset.short_side, config.dataset.long_side) == size
+
+
+def test_the_holdout_follows_the_seed() -> None:
+    assert load_config(["seed=7"]).dataset.seed == 7
+
+
+def test_paths_are_relative_to_where_the_user_stands(files: Path) -> None:
+    config = load_config(["dataset=custom", "dataset.annotations=truth.json", "dataset.images=./frames"])
+    assert config.dataset.annotations == str(files / "truth.json")
+    assert config.dataset.images == str(files / "frames")
+    assert config.outputs == str(files / "outputs")
+
+
+@pytest.mark.parametrize("name", ["my frames (1)", "a=1,b=2", "it's", "lr=2e-4_é"])
+def test_a_path_works_as_typed(name: str, files: Path) -> None:
+    (files / name).mkdir()
+    assert load_config(["dataset=ovis", f"dataset.root={name}"]).dataset.root == str(files / name)
+
+
+MISTAKES = [
+    ("nmu_frames=3", "nmu_frames", "num_frames"),
+    ("+foo=3", "foo", "--cfg job"),
+    ("hidden_dim=96", "hidden_dim", "transformer.hidden_dim"),
+    ("backbone.nmae=r50", "backbone.nmae", "backbone.name"),
+    ("+backbone.depth=3", "backbone.depth", "dilation"),
+    ("bacbone=r50", "bacbone", "backbone"),
+    ("backbone=r99", "backbone=r99", "r101, r18, r34, r50"),
+    ("backbone=5", "backbone=5", "option"),
+    ("backbone=", "backbone=", "r50"),
+    ("experiments=nope", "experiments=nope", "quickstart"),
+    ("dataset/augmentation=nope", "dataset/augmentation=nope", "light"),
+    ("num_frames=abc", "num_frames=abc", "whole number"),
+    ("num_frames=3.5", "num_frames=3.5", "whole number"),
+    ("num_frames=", "num_frames=", "whole number"),
+    ("num_frames=null", "num_frames=null", "whole number"),
+    ("optimizer.max_steps=x", "optimizer.max_steps=x", "whole number or null"),
+    ("optimizer.learning_rate=fast", "optimizer.learning_rate=fast", "a number"),
+    ("backbone.dilation=maybe", "backbone.dilation=maybe", "true or false"),
+    ("dataset.augmentation.resize_short=3", "dataset.augmentation.resize_short=3", "list of whole numbers"),
+    ("dataset.augmentation=3", "dataset.augmentation=3", "section"),
+    ("num_frames=0", "num_frames=0", "at least 1"),
+    ("num_instances=-1", "num_instances=-1", "at least 1"),
+    ("optimizer.learning_rate=nan", "optimizer.learning_rate=nan", "finite"),
+    ("optimizer.learning_rate=0", "optimizer.learning_rate=0", "above 0"),
+    ("optimizer.max_steps=0", "optimizer.max_steps=0", "at least 1"),
+    ("dataset.holdout=1", "dataset.holdout=1", "below 1"),
+    ("dataset.augmentation.resize_short=[0,3]", "dataset.augmentation.resize_short", "at least 1"),
+    ("seed=-1", "seed=-1", "from 0"),
+    ("transformer.num_heads=7", "transformer.num_heads=7", "transformer.hidden_dim=384"),
+    ("transformer.hidden_dim=200", "transformer.hidden_dim=200", "96"),
+    ("backbone.short_side=700", "backbone.short_side=700", "backbone.long_side=540"),
+    ("optimizer.epochs=2", "optimizer.drop_epoch=12", "optimizer.epochs=2"),
+    ("dataset.augmentation.crop_min=700", "crop_min=700", "crop_max=600"),
+    ("dataset.split=some", "dataset.split=some", "holdout"),
+    ("dataset.split=valid", "dataset.split=valid", "shapes"),
+    ("task=nope", "task=nope", "evaluate, score, train"),
+    ("task=evaluate", "task=evaluate", "checkpoint="),
+    ("task=score", "task=score", "annotations="),
+    ("task=score annotations=truth.json", "task=score", "results="),
+    ("task=score annotations=truth.json results=no.json", "results=", "no such file"),
+    ("task=evaluate checkpoint=no.ckpt", "checkpoint=", "does not exist"),
+    ("checkpoint=weights.ckpt", "checkpoint=", "task=evaluate"),
+    ("annotations=truth.json", "annotations=", "dataset.annotations="),
+    ("init=no.safetensors", "init=", "no such file"),
+    ("resume=nowhere", "resume=nowhere", "no such folder"),
+    ("resume=frames", "resume=frames", "not the folder of a run"),
+    ("dataset=ytvis2019", "dataset=ytvis2019", "dataset.root="),
+    ("dataset=ytvis2019 dataset.root=nowhere", "dataset.root=", "no such folder"),
+    ("dataset=custom", "dataset=custom", "dataset.annotations="),
+    ("dataset=custom dataset.images=frames", "dataset.images=", "dataset.annotations="),
+    (
+        "dataset=custom dataset.images=frames dataset.annotations=no.json",
+        "dataset.annotations=",
+        "no such file",
+    ),
+    ("device=tpu", "device=tpu", "cpu"),
+    ("device.precision=fp8", "device.precision=fp8", "fp32"),
+    ("num_frames", "'num_frames'", "key=value"),
+    ("=3", "'=3'", "key=value"),
+    ("num_frames={3", "'num_frames={3'", "quotes"),
+    ("num_frames=2,4", "num_frames=2,4", "add -m"),
+    ("num_frames=range(2,4)", "num_frames=range(2,4)", "add -m"),
+    ("num_frames=${nowhere}", "num_frames", "nowhere"),
+    ("~num_frames", "~num_frames", "cannot be removed"),
+    ("+num_frames=3", "num_frames", "without the +"),
+    ("run_dir=here", "run_dir=here", "outputs="),
+    ("outputs=", "outputs=", "empty"),
+]
+
+
+@pytest.mark.parametrize(("mistake", "named", "hint"), MISTAKES, ids=[mistake[0] for mistake in MISTAKES])
+def test_a_mistake_is_one_sentence_that_names_its_key(
+    mistake: str, named: str, hint: str, files: Path
+) -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(mistake.split(" "))
+    sentence = str(caught.value)
+    assert named in sentence
+    assert hint in sentence
+    assert "\n" not in sentence
+    assert len(sentence) < 250
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nmu_frames: 3", "There is no key nmu_frames (in experiments/wrong.yaml): did you mean num_frames?"),
+        ("num_frames: abc", "num_frames has the wrong type (in experiments/wrong.yaml)"),
+        ("num_frames: [", "wrong.yaml"),
+    ],
+)
+def test_a_mistake_in_an_experiment_names_its_file(
+    text: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "wrong.yaml").write_text(f"# @package _global_\n{text}\n")
+    monkeypatch.setattr(vistr.compose, "ROOT", tmp_path)
+    with pytest.raises(UserError, match=r"^[^\n]*$") as caught:
+        load_config(["experiments=wrong"])
+    assert expected in str(caught.value)
+
+
+def test_a_configuration_survives_json() -> None:
+    config = load_config(
+        ["backbone=r18", "optimizer.max_steps=3", "dataset.augmentation.resize_short=[96,128]"]
+    )
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_keys_a_checkpoint_lacks_take_their_defaults_and_unknown_ones_are_named() -> None:
+    saved = to_dict(load_config(["transformer=small"]))
+    del saved["transformer"]["pre_norm"], saved["device"]
+    assert from_dict(saved).transformer.hidden_dim == 192
+    saved["transformer"]["depth"] = 3
+    with pytest.raises(UserError, match=r"transformer\.depth"):
+        from_dict(saved)
+
+
+def test_loading_a_configuration_leaves_mindspore_alone() -> None:
+    code = "import sys; from vistr import load_config; load_config(); print('mindspore' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"
+
+
+class TestAdoptCheckpoint:
+    """Evaluating a checkpoint: its model, its dataset, and what the user changed on purpose."""
+
+    @pytest.fixture
+    def saved(self, files: Path) -> dict[str, Any]:
+        trained = ["backbone=r18", "transformer=small", "num_frames=6", "num_instances=4", "seed=7"]
+        data = ["dataset.num_videos=30", "dataset.holdout=0.2", "dataset.augmentation.flip=0.25"]
+        return to_dict(load_config([*trained, *data]))
+
+    def adopt(self, saved: dict[str, Any], *typed: str) -> Config:
+        overrides = ["task=evaluate", "checkpoint=weights.ckpt", *typed]
+        return adopt_checkpoint(load_config(overrides), saved, overrides)
+
+    def test_untouched_sections_are_the_checkpoints(self, saved: dict[str, Any]) -> None:
+        config = self.adopt(saved, "task.min_score=0.5")
+        adopted, before = to_dict(config), saved
+        for key in ("backbone", "transformer", "num_frames", "num_instances", "dataset"):
+            assert adopted[key] == before[key], key
+        assert config.dataset.seed == 7  # another seed would evaluate on videos it was trained on
+        assert config.task.name == "evaluate"
+        assert config.task.min_score == 0.5
+
+    def test_a_dotted_override_changes_one_key_of_the_checkpoints_dataset(
+        self, saved: dict[str, Any]
+    ) -> None:
+        config = self.adopt(saved, "dataset.split=train", "dataset.short_side=64")
+        assert (config.dataset.split, config.dataset.short_side) == ("train", 64)
+        assert (config.dataset.num_videos, config.dataset.long_side) == (30, 160)
+
+    def test_a_group_override_replaces_the_dataset_and_follows_the_checkpoints_clip_size(
+        self, files: Path
+    ) -> None:
+        saved = to_dict(load_config(["backbone=r101"]))
+        config = self.adopt(saved, "dataset=ovis", "dataset.root=frames", "dataset.split=valid")
+        assert (config.dataset.name, config.dataset.root) == ("ovis", str(files / "frames"))
+        assert (config.dataset.short_side, config.dataset.long_side) == (280, 504)
+
+    def test_a_split_of_the_checkpoints_dataset_is_not_held_against_the_default_one(
+        self, files: Path
+    ) -> None:
+        saved = to_dict(load_config(["dataset=ytvis2019", "dataset.root=frames"]))
+        assert self.adopt(saved, "dataset.split=valid").dataset.name == "ytvis2019"
+
+    def test_repeating_the_checkpoints_model_is_fine(self, saved: dict[str, Any]) -> None:
+        config = self.adopt(
+            saved, "backbone=r18", "transformer=small", "transformer.dropout=0.2", "num_frames=6"
+        )
+        assert config.num_frames == 6
+
+    @pytest.mark.parametrize(
+        ("typed", "mine", "theirs"),
+        [
+            ("backbone=r101", "backbone.name=r101", "backbone.name=r18"),
+            ("backbone.name=r50", "backbone.name=r50", "backbone.name=r18"),
+            ("transformer.hidden_dim=384", "transformer.hidden_dim=384", "transformer.hidden_dim=192"),
+            ("num_instances=10", "num_instances=10", "num_instances=4"),
+            ("num_frames=36", "num_frames=36", "num_frames=6"),
+        ],
+    )
+    def test_another_model_is_refused_with_both_values(
+        self, typed: str, mine: str, theirs: str, saved: dict[str, Any]
+    ) -> None:
+        with pytest.raises(UserError, match="contradicts") as caught:
+            self.adopt(saved, typed)
+        assert mine in str(caught.value)
+        assert theirs in str(caught.value)
+
+    def test_what_does_not_fit_the_adopted_dataset_is_said(self, saved: dict[str, Any]) -> None:
+        with pytest.raises(UserError, match=r"dataset\.split=test"):
+            self.adopt(saved, "dataset.split=test")
+        with pytest.raises(UserError, match=r"dataset\.short_side="):
+            self.adopt(saved, "backbone.short_side=64")
+        with pytest.raises(UserError, match="experiments="):
+            self.adopt(saved, "experiments=quickstart")

@@ -1,0 +1,146 @@
+"""Overrides in, checked configuration out: the same for run.py, notebooks and checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vistr import overrides as typed
+from vistr.config import PATH_KEYS, Config
+from vistr.config_checks import check
+from vistr.config_errors import explain, no_such_key, unknown_key
+from vistr.errors import UserError
+from vistr.run_names import override_key, register_resolvers
+
+ROOT = Path(__file__).resolve().parent.parent
+# What composing raises when the user's keys or files are at fault; ValueError and TypeError are Hydra's own.
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError)
+
+# What a checkpoint fixes, and the keys in there that do not shape the network.
+_MODEL = ("backbone", "transformer", "num_frames", "num_instances")
+_FREE = ("backbone.short_side", "backbone.long_side", "transformer.dropout")
+
+
+def prepare() -> None:
+    """Make the schema, the experiments and the resolvers known to Hydra."""
+    os.environ["VISTR_ROOT"] = str(ROOT)
+    ConfigStore.instance().store("schema", Config)
+    register_resolvers()
+
+
+def load_config(overrides: Sequence[str] = ()) -> Config:
+    """The configuration `python run.py <overrides>` runs with; `run_dir` stays None.
+
+    Raises UserError, one sentence that names the key, for anything wrong with it.
+    """
+    ready = typed.ready(overrides)
+    return finish(_compose(ready), [override for override in ready if not override.startswith("hydra.")])
+
+
+def finish(composed: DictConfig, overrides: list[str], run_dir: str | None = None) -> Config:
+    """A composed configuration as checked dataclasses, its paths absolute."""
+    config = _to_dataclasses(composed, overrides)
+    config.overrides = overrides
+    config.run_dir = run_dir
+    check(config, with_dataset=config.task.name != "evaluate")
+    return config
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The configuration as plain nested dicts, for JSON and for checkpoints."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(saved: dict[str, Any]) -> Config:
+    """The configuration a checkpoint carries; keys it lacks take their defaults."""
+    return cast(Config, OmegaConf.to_object(_saved(saved)))
+
+
+def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[str]) -> Config:
+    """The configuration for evaluating a checkpoint: its model and dataset, then what the user typed.
+
+    A section the user did not touch is the checkpoint's. `dataset.holdout=0.3` changes one key of the
+    checkpoint's dataset, `dataset=ytvis2019` replaces it. Raises UserError where the user's model
+    contradicts the checkpoint's, or where the result does not pass the checks.
+    """
+    touched = [override_key(override) for override in overrides]
+    if "experiments" in touched:
+        raise UserError(
+            "experiments= sets up a run from scratch, but this one takes its model and dataset from the "
+            "checkpoint: leave experiments= out and set single keys."
+        )
+    for key in ("short_side", "long_side"):
+        if f"backbone.{key}" in touched:
+            raise UserError(f"backbone.{key}= sizes the clips of a new run: with a checkpoint use dataset.{key}=.")
+    composed, before = _compose(typed.ready(overrides)), _saved(saved)
+    dotted = {key: OmegaConf.select(composed, key) for key in touched}
+    for section in _MODEL:
+        keys = [key for key in touched if key.partition(".")[0] == section]
+        _check_model_agrees(composed, before, keys)
+        composed[section] = before[section]
+    if "dataset" not in touched:
+        composed.dataset = before.dataset
+    for key, value in dotted.items():
+        if key.startswith("dataset."):
+            OmegaConf.update(composed, key, value)
+    adopted = _to_dataclasses(composed, list(overrides))
+    adopted.overrides, adopted.run_dir = config.overrides, config.run_dir
+    check(adopted)
+    return adopted
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    if not (ROOT / "conf" / "config.yaml").is_file():
+        raise UserError(f"There is no conf/ in {ROOT}: install from a clone, with pip install -e.")
+    prepare()
+    try:
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return compose("config", list(overrides))
+    except COMPOSITION_ERRORS as error:
+        raise UserError(explain(error, overrides)) from error
+
+
+def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
+    key = unknown_key(composed)
+    if key is not None:
+        raise UserError(no_such_key(key))
+    try:
+        config = cast(Config, OmegaConf.to_object(composed))
+    except COMPOSITION_ERRORS as error:
+        raise UserError(explain(error, overrides)) from error
+    for path_key in PATH_KEYS:
+        section, _, name = path_key.rpartition(".")
+        owner = getattr(config, section) if section else config
+        value = getattr(owner, name)
+        if value:
+            setattr(owner, name, os.path.abspath(os.path.expanduser(value)))
+    return config
+
+
+def _saved(saved: dict[str, Any]) -> DictConfig:
+    try:
+        return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Config), saved))
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"The checkpoint's configuration does not fit this version of the code: {explain(error, ())}"
+        ) from error
+
+
+def _check_model_agrees(composed: DictConfig, saved: DictConfig, keys: Sequence[str]) -> None:
+    for key in keys:
+        section = OmegaConf.select(composed, key)
+        leaves = [f"{key}.{name!s}" for name in section] if isinstance(section, DictConfig) else [key]
+        for leaf in leaves:
+            mine, theirs = OmegaConf.select(composed, leaf), OmegaConf.select(saved, leaf)
+            if leaf not in _FREE and mine != theirs:
+                raise UserError(f"{leaf}={mine} contradicts the checkpoint, which has {leaf}={theirs}.")

@@ -1,0 +1,165 @@
+"""Every knob of a run as typed dataclasses; the defaults are the paper's recipe on generated videos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Backbone:
+    """The ResNet and the clip size it is trained and evaluated at (pixels)."""
+
+    name: str = "r50"
+    dilation: bool = False
+    short_side: int = 300
+    long_side: int = 540
+
+
+@dataclass
+class Transformer:
+    """Encoder and decoder; `hidden_dim` is also the width every head follows from."""
+
+    hidden_dim: int = 384
+    num_heads: int = 8
+    num_encoder_layers: int = 6
+    num_decoder_layers: int = 6
+    feedforward_dim: int = 2048
+    dropout: float = 0.1
+    pre_norm: bool = False
+
+
+@dataclass
+class Augmentation:
+    """Random changes to training clips, in this order (pixels); an empty list leaves its stage out."""
+
+    flip: float = 0.5
+    resize_short: list[int] = field(default_factory=lambda: list(range(480, 769, 32)))
+    resize_long: int = 800
+    photometric: bool = True
+    crop_resize_short: list[int] = field(default_factory=lambda: [400, 500, 600])
+    crop_min: int = 384
+    crop_max: int = 600
+
+
+@dataclass
+class Dataset:
+    """Where the videos are, which of them are held out, and how clips are cut from them.
+
+    `root` is the folder of a known dataset (or where `shapes` are generated); `annotations` and `images`
+    name the file and the folder themselves. `clip_overlap` is the share of a clip's frames that the next
+    clip of a long video sees again. The keys from `num_videos` on serve `shapes` alone.
+    """
+
+    name: str = "shapes"
+    root: str | None = None
+    annotations: str | None = None
+    images: str | None = None
+    split: str = "holdout"
+    holdout: float = 0.1
+    seed: int = 42
+    short_side: int = 300
+    long_side: int = 540
+    size_divisor: int = 32
+    num_workers: int = 2
+    clip_overlap: float = 0.5
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    num_videos: int = 16
+    video_length: int = 24
+    height: int = 96
+    width: int = 160
+    max_objects: int = 3
+
+
+@dataclass
+class Loss:
+    """Weights of the losses (`_weight`) and of the matching costs (`_cost`)."""
+
+    class_weight: float = 1.0
+    box_weight: float = 5.0
+    giou_weight: float = 2.0
+    mask_weight: float = 1.0
+    dice_weight: float = 1.0
+    no_object_weight: float = 0.1
+    aux_losses: bool = True
+    class_cost: float = 1.0
+    box_cost: float = 5.0
+    iou_cost: float = 2.0
+
+
+@dataclass
+class Optimizer:
+    """AdamW and its schedule; `max_steps` (optimizer steps) ends a run before `epochs` does."""
+
+    learning_rate: float = 1e-4
+    backbone_learning_rate: float = 1e-5
+    weight_decay: float = 1e-4
+    clip_norm: float = 0.1
+    epochs: int = 18
+    drop_epoch: int | None = 12
+    drop_factor: float = 0.1
+    batch_size: int = 1
+    accumulation_steps: int = 1
+    max_steps: int | None = None
+    warmup_steps: int = 0
+
+
+@dataclass
+class Task:
+    """What to do, how often to report it (steps or epochs), and which tracks count as found."""
+
+    name: str = "train"
+    log_every: int = 10
+    evaluate_every: int = 1
+    checkpoint_every: int = 1
+    save_minutes: float = 10.0
+    num_pictures: int = 4
+    min_score: float = 0.0
+
+
+@dataclass
+class Device:
+    """Where to compute; `threads: null` leaves their number to MindSpore."""
+
+    target: str = "auto"
+    id: int = 0
+    threads: int | None = None
+    precision: str = "fp32"
+    recompute: bool = False
+
+
+@dataclass
+class Config:
+    """One run. `run_dir` (its folder) and `overrides` (what was typed) are filled in when it is composed."""
+
+    num_frames: int = 36
+    num_instances: int = 10
+    seed: int = 42
+    checkpoint: str | None = None
+    resume: str | None = None
+    init: str | None = None
+    annotations: str | None = None
+    results: str | None = None
+    outputs: str = "outputs"
+    run_dir: str | None = None
+    overrides: list[str] = field(default_factory=list)
+    backbone: Backbone = field(default_factory=Backbone)
+    transformer: Transformer = field(default_factory=Transformer)
+    dataset: Dataset = field(default_factory=Dataset)
+    loss: Loss = field(default_factory=Loss)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    task: Task = field(default_factory=Task)
+    device: Device = field(default_factory=Device)
+
+
+# Keys that hold a path of the user's: relative to where he stands, and never part of a run's name.
+PATH_KEYS = (
+    "checkpoint",
+    "resume",
+    "init",
+    "annotations",
+    "results",
+    "outputs",
+    "dataset.root",
+    "dataset.annotations",
+    "dataset.images",
+)

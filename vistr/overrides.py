@@ -1,0 +1,101 @@
+"""What the user typed, made ready for Hydra: paths quoted, and `resume=` turned into the run it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from vistr.config import PATH_KEYS
+from vistr.errors import UserError
+from vistr.run_names import override_key
+
+_PLAIN = re.compile(r"^[A-Za-z0-9_./-]*$")
+_SWEEP = re.compile(r"^(choice|glob|sort|shuffle|tag)\(")
+
+
+def ready(overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
+    """The overrides as Hydra reads them: any path works as typed, and `resume=` brings its run's overrides.
+
+    With `sweep`, commas in a path separate values. Raises UserError where `resume` names no run, and for keys
+    that are not for the user to set.
+    """
+    for override in overrides:
+        _refuse(override)
+    quoted = [_quote_path(override, sweep) for override in overrides]
+    resume = next((override for override in quoted if override_key(override) == "resume"), None)
+    if resume is None or unquoted(resume) == "null":
+        return quoted
+    if sweep:
+        raise UserError("resume= goes on with one run: leave out -m (--multirun).")
+    return _with_resumed(Path(unquoted(resume)).expanduser(), quoted)
+
+
+def leave_out_of_names(overrides: Sequence[str]) -> str:
+    """The override that keeps what is the same in every job of a sweep out of the jobs' folder names."""
+    parsed = OverridesParser.create().parse_overrides([one for one in overrides if not one.startswith("-")])
+    constant = [override_key(one.input_line or "") for one in parsed if not one.is_sweep_override()]
+    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(constant)}]"
+
+
+def unquoted(override: str) -> str:
+    """The value of an override without Hydra's quotes."""
+    value = override.partition("=")[2]
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1].replace(f"\\{value[0]}", value[0])
+    return value
+
+
+def path_override(key: str, path: str) -> str:
+    """An override that sets `key` to a path, whatever characters the path has."""
+    if _PLAIN.match(path):
+        return f"{key}={path}"
+    escaped = path.replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def _refuse(override: str) -> None:
+    if override.startswith("~"):
+        raise UserError(f"{override}: keys cannot be removed, only set to another value.")
+    if override_key(override) in ("run_dir", "overrides"):
+        raise UserError(f"{override}: the run fills that key in itself; outputs= is the folder runs lie in.")
+
+
+def _quote_path(override: str, sweep: bool) -> str:
+    """Quote a path: Hydra's grammar takes `=`, `~`, commas and brackets for its own."""
+    key, equals, value = override.partition("=")
+    if override_key(override) not in (*PATH_KEYS, "hydra.run.dir", "hydra.sweep.dir") or not equals:
+        return override
+    if value[:1] in ("'", '"') or (sweep and _SWEEP.match(value)):
+        return override
+    paths = value.split(",") if sweep else [value]
+    return f"{key}=" + ",".join(path_override("", path)[1:] for path in paths)
+
+
+def _with_resumed(folder: Path, overrides: list[str]) -> list[str]:
+    """The overrides the run in `folder` was started with, then the new ones, continuing in that folder."""
+    recorded = folder / ".hydra" / "overrides.yaml"
+    if not recorded.is_file():
+        what = "there is no such folder" if not folder.exists() else "it has no .hydra/overrides.yaml"
+        raise UserError(f"resume={folder} is not the folder of a run: {what}.")
+    try:
+        before = [str(override) for override in OmegaConf.load(recorded)]
+        stood_in = Path(OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.cwd)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"resume={folder}: its .hydra folder cannot be read ({reason}).") from error
+    new_keys = {override_key(override) for override in overrides}
+    kept = [_from_folder(override, stood_in) for override in before if override_key(override) not in new_keys]
+    return [*kept, *overrides, path_override("hydra.run.dir", str(folder.resolve()))]
+
+
+def _from_folder(override: str, folder: Path) -> str:
+    """A recorded path that was relative to `folder`, made absolute: the user may stand elsewhere today."""
+    key = override_key(override)
+    value = unquoted(override)
+    if key not in PATH_KEYS or value == "null":
+        return override
+    return path_override(key, str(folder / Path(value).expanduser()))

@@ -1,0 +1,67 @@
+"""Which frames make a clip, and what a clip is once loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vistr.data.videos import VideoSet
+
+
+@dataclass
+class ClipTargets:
+    """The N objects of a clip of T frames; where one is absent, `valid` is False and box and mask are 0.
+
+    labels [N]; boxes [N, T, 4] as (centre x, centre y, width, height) in [0, 1] of the clip's own unpadded
+    `size` (height, width); valid [N, T]; masks [N, T, H, W] 0 or 1 at the padded size of the network's input.
+    `frames` are the clip's frame numbers in the video, `original_size` the video's (height, width).
+    """
+
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    masks: NDArray[np.uint8]
+    video_id: int
+    frames: list[int]
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+
+
+@dataclass
+class Batch:
+    """frames [B, T, 3, H, W] normalised RGB, 0 where padding [B, T, H, W] is True; one target a clip."""
+
+    frames: NDArray[np.float32]
+    padding: NDArray[np.bool_]
+    targets: list[ClipTargets]
+
+
+def clip_index(video_set: VideoSet) -> list[tuple[int, int]]:
+    """(video index, last frame) of every clip of an epoch: each frame is the last of one clip."""
+    return [(index, frame) for index, video in enumerate(video_set.videos) for frame in range(len(video))]
+
+
+def clip_frames(last_frame: int, video_length: int, num_frames: int) -> list[int]:
+    """The num_frames frames that end in `last_frame`, as the original samples them for training.
+
+    Frames before the first wrap round to the video's end, so a video shorter than the clip repeats.
+    """
+    return [(last_frame - back) % video_length for back in reversed(range(num_frames))]
+
+
+def video_clip_frames(video_length: int, num_frames: int, overlap: int) -> list[list[int]]:
+    """The frames of the clips that cover a whole video in evaluation.
+
+    A video shorter than num_frames is repeated from its start until the clip is full, as in the original. A
+    longer one becomes clips that share at least `overlap` frames with the one before; the last ends on the
+    last frame. ValueError unless 0 <= overlap < num_frames.
+    """
+    if not 0 <= overlap < num_frames:
+        raise ValueError(f"overlap must be from 0 to {num_frames - 1}, not {overlap}")
+    if video_length <= num_frames:
+        return [[frame % video_length for frame in range(num_frames)]]
+    last_start = video_length - num_frames
+    starts = [*range(0, last_start, num_frames - overlap), last_start]
+    return [list(range(start, start + num_frames)) for start in starts]

@@ -1,0 +1,134 @@
+"""Batches of clips, decoded in parallel ahead of their use and the same whatever the number of workers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vistr.data.clips import Batch, ClipTargets, clip_frames, clip_index
+from vistr.data.samples import collate, load_frames, load_targets
+from vistr.data.transforms import Recipe, draw_steps
+from vistr.data.videos import Video, VideoSet
+
+Clip = tuple[NDArray[np.float32], ClipTargets]
+
+
+class ClipLoader:
+    """Every frame of the videos once an epoch as the last frame of a clip, in batches.
+
+    With `recipe` None clips are only resized, as in evaluation. `shard` is (rank, number of ranks): ranks
+    take turns along the epoch's order, so that together they see what one process with a batch that many
+    times larger sees. All ranks have the same number of batches: where the last clips of an epoch do not go
+    round all ranks, they (fewer than there are ranks; others every epoch if shuffled) are left out.
+
+    At most `prefetch` batches (one clip a worker, where that is more) are loading or waiting at a time; with
+    num_workers 0 clips are loaded when asked for.
+    """
+
+    def __init__(
+        self,
+        video_set: VideoSet,
+        *,
+        num_frames: int,
+        batch_size: int,
+        recipe: Recipe | None,
+        short_side: int,
+        long_side: int,
+        size_divisor: int,
+        seed: int,
+        num_workers: int,
+        shuffle: bool,
+        shard: tuple[int, int] = (0, 1),
+        prefetch: int = 2,
+    ) -> None:
+        self.video_set = video_set
+        self.num_frames = num_frames
+        self.batch_size = batch_size
+        self.recipe = recipe
+        self.short_side = short_side
+        self.long_side = long_side
+        self.size_divisor = size_divisor
+        self.seed = seed
+        self.num_workers = num_workers
+        self.shuffle = shuffle
+        self.rank, self.num_ranks = shard
+        self.window = max(prefetch * batch_size, num_workers)
+        self.clips = clip_index(video_set)
+
+    def __len__(self) -> int:
+        """Batches an epoch, the last of them perhaps smaller."""
+        num_rounds, left_over = divmod(len(self.clips), self.batch_size * self.num_ranks)
+        return num_rounds + (left_over >= self.num_ranks)
+
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
+        """The epoch's batches from number `start` on; what comes before is skipped without being decoded.
+
+        Order and augmentation depend on the seed, the epoch and the clip alone. UserError, when its batch is
+        reached, for an image that cannot be used. Closing the iterator ends its threads.
+        """
+        order = self._order(epoch)[start * self.batch_size :]
+        with closing(self._clips(order, epoch)) as clips:
+            while batch := list(islice(clips, self.batch_size)):
+                yield collate(batch)
+
+    def _order(self, epoch: int) -> list[int]:
+        """This rank's clips of the epoch, in order."""
+        order = np.arange(len(self.clips))
+        if self.shuffle:
+            np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(order)
+        every_batch = self.batch_size * self.num_ranks
+        if len(order) % every_batch < self.num_ranks:
+            order = order[: len(order) // every_batch * every_batch]
+        return [int(clip) for clip in order[self.rank :: self.num_ranks]]
+
+    def _load(self, clip: int, epoch: int) -> Clip:
+        video_index, last_frame = self.clips[clip]
+        video = self.video_set.videos[video_index]
+        frames = clip_frames(last_frame, len(video), self.num_frames)
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, clip)))
+        size = (video.height, video.width)
+        steps = draw_steps(self.recipe, size, self.num_frames, self.short_side, self.long_side, rng)
+        images, _ = load_frames(self.video_set, video, frames, steps, self.size_divisor)
+        return images, load_targets(self.video_set, video, frames, steps, self.size_divisor)
+
+    def _clips(self, order: list[int], epoch: int) -> Generator[Clip, None, None]:
+        if self.num_workers == 0:
+            yield from (self._load(clip, epoch) for clip in order)
+            return
+        pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="clips")
+        try:
+            coming: deque[Future[Clip]] = deque()
+            for clip in order:
+                coming.append(pool.submit(self._load, clip, epoch))
+                if len(coming) > self.window:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def load_video_clip(
+    video_set: VideoSet,
+    video: Video,
+    frame_indices: list[int],
+    short_side: int,
+    long_side: int,
+    size_divisor: int,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[int, int]]:
+    """One clip for evaluation: frames [1, T, 3, H, W], padding [1, T, H, W] and the unpadded (height, width).
+
+    UserError for an image that is missing, damaged or of another size than its video.
+    """
+    size = (video.height, video.width)
+    steps = draw_steps(None, size, len(frame_indices), short_side, long_side, np.random.default_rng(0))
+    frames, valid_size = load_frames(video_set, video, frame_indices, steps, size_divisor)
+    padding = np.ones((1, len(frame_indices), *frames.shape[-2:]), np.bool_)
+    padding[:, :, : valid_size[0], : valid_size[1]] = False
+    return frames[None], padding, valid_size

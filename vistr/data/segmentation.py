@@ -1,0 +1,170 @@
+"""Masks as run-length codes (RLE): the ways YouTube-VIS files write them, and the overlap of sequences."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+
+class RLE(TypedDict):
+    """A compressed run-length code over the columns of a mask: `size` is [height, width]."""
+
+    size: list[int]
+    counts: bytes
+
+
+def to_rle(segmentation: Any, height: int, width: int) -> RLE | None:
+    """One frame's mask of an annotation or result as RLE, None where the object is absent (None, {}, []).
+
+    Takes a list of polygons [x0, y0, x1, y1, ...] in pixels (their union), uncompressed RLE (`counts` a list)
+    and compressed RLE (`counts` a str or bytes). Raises ValueError with a short reason for anything else,
+    a code whose runs do not fill its size, and an RLE of another size than height x width.
+    """
+    if segmentation is None or (isinstance(segmentation, dict | list) and not segmentation):
+        return None
+    if isinstance(segmentation, list):
+        return _from_polygons(segmentation, height, width)
+    if isinstance(segmentation, dict):
+        return _from_code(segmentation, height, width)
+    raise ValueError(f"a mask is a list of polygons, an RLE or null, not {_shown(segmentation)}")
+
+
+def rle_size(segmentation: Any) -> tuple[int, int]:
+    """The (height, width) an RLE says it has; ValueError where it says none."""
+    size = segmentation.get("size") if isinstance(segmentation, dict) else None
+    if not isinstance(size, list | tuple) or len(size) != 2 or not all(_is_count(side) for side in size):
+        raise ValueError(f"an RLE needs a size [height, width], this one has {_shown(size)}")
+    return int(size[0]), int(size[1])
+
+
+def _from_polygons(polygons: list[Any], height: int, width: int) -> RLE:
+    for polygon in polygons:
+        if not isinstance(polygon, list | tuple) or len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(f"a polygon is at least 3 points [x0, y0, x1, y1, ...], not {_shown(polygon)}")
+        # pycocotools walks along the outline pixel by pixel: a coordinate far away would take all memory.
+        if not all(isinstance(value, numbers.Real) and abs(float(value)) < 1e6 for value in polygon):
+            raise ValueError("a polygon holds something that is not a finite number of pixels")
+    merged: RLE = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    return merged
+
+
+def _from_code(code: dict[str, Any], height: int, width: int) -> RLE:
+    size = rle_size(code)
+    if size != (height, width):
+        raise ValueError(f"the mask's size [height, width] is {list(size)}, the video's {[height, width]}")
+    counts = code.get("counts")
+    if isinstance(counts, str | bytes):
+        try:
+            packed = counts.encode("ascii") if isinstance(counts, str) else counts
+        except UnicodeEncodeError:
+            raise ValueError("the RLE's counts hold characters that no RLE has") from None
+        runs = _runs(packed)
+    elif isinstance(counts, list) and all(_is_count(run) for run in counts):
+        runs = np.asarray(counts, np.int64)
+    else:
+        raise ValueError(f"an RLE's counts are a string or a list of run lengths, not {_shown(counts)}")
+    # pycocotools trusts the runs and reads or writes beyond its buffers where they are wrong.
+    if int(runs.sum()) != height * width or (runs < 0).any():
+        raise ValueError(f"the RLE's runs cover {int(runs.sum())} pixels, its size {height * width}")
+    if isinstance(counts, list):
+        converted: RLE = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+        return converted
+    return {"size": [height, width], "counts": packed}
+
+
+def _runs(packed: bytes) -> NDArray[np.int64]:
+    """Run lengths of compressed counts: 5 bits a character, bit 5 says that more follow, bit 4 of the last is
+    the sign; from the fourth run on a run is written as its difference from the one two before."""
+    digits = np.frombuffer(packed, np.uint8).astype(np.int64) - 48
+    if not len(digits) or digits.min() < 0 or digits.max() > 63 or digits[-1] & 32:
+        raise ValueError("the RLE's counts are cut short or hold characters that no RLE has")
+    last = np.flatnonzero(~digits & 32)
+    first = np.concatenate(([0], last[:-1] + 1))
+    place = np.arange(len(digits)) - np.repeat(first, last - first + 1)
+    if place.max() > 6:
+        raise ValueError("the RLE's counts hold a run longer than any mask")
+    runs = np.add.reduceat((digits & 31) << (5 * place), first)
+    runs -= np.where(digits[last] & 16, np.int64(1) << (5 * (place[last] + 1)), 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
+
+
+def decode(rle: RLE) -> NDArray[np.uint8]:
+    """The mask [height, width] of an RLE: 1 inside, 0 outside."""
+    mask: NDArray[np.uint8] = coco_mask.decode(rle)
+    return mask
+
+
+def encode(mask: NDArray[Any]) -> RLE:
+    """The RLE of a mask [height, width]: everything that is not 0 is inside."""
+    rle: RLE = coco_mask.encode(np.asfortranarray(mask, dtype=bool).view(np.uint8))
+    return rle
+
+
+def to_json(rle: RLE) -> dict[str, Any]:
+    """An RLE as YouTube-VIS files hold it: plain integers and a str."""
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def area(rle: RLE) -> int:
+    """The number of pixels inside."""
+    return int(coco_mask.area(rle))
+
+
+def sequence_iou(
+    first: Sequence[Sequence[RLE | None]], second: Sequence[Sequence[RLE | None]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Overlap of every sequence of masks in `first` with every one in `second`: IoU and union.
+
+    Both are [first, second], the union in pixels. IoU as YouTube-VIS defines it: intersections summed over
+    the frames, divided by unions summed over the frames. Two sequences are compared over the shorter one's
+    frames. A frame in which one of the two is absent adds the other's area to the union; a frame whose two
+    masks differ in size adds nothing. IoU is 0 where the union is.
+    """
+    shape = (len(first), len(second))
+    intersection, union = np.zeros(shape), np.zeros(shape)
+    for frame in range(max(map(len, second), default=0)):
+        rows = [row for row, sequence in enumerate(first) if frame < len(sequence)]
+        columns = [column for column, sequence in enumerate(second) if frame < len(sequence)]
+        if rows and columns:
+            ours, theirs = [first[row][frame] for row in rows], [second[column][frame] for column in columns]
+            shared, joined = _frame_overlap(ours, theirs)
+            intersection[np.ix_(rows, columns)] += shared
+            union[np.ix_(rows, columns)] += joined
+    return np.divide(intersection, union, out=np.zeros(shape), where=union > 0), union
+
+
+def _frame_overlap(
+    first: list[RLE | None], second: list[RLE | None]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels of the intersection and of the union of every pair of one frame's masks."""
+    rows = [row for row, rle in enumerate(first) if rle is not None]
+    columns = [column for column, rle in enumerate(second) if rle is not None]
+    areas = [np.array([area(rle) if rle else 0 for rle in side], np.float64) for side in (first, second)]
+    total = areas[0][:, None] + areas[1][None, :]
+    shared = np.zeros_like(total)
+    if rows and columns:
+        ours, theirs = [rle for rle in first if rle is not None], [rle for rle in second if rle is not None]
+        sizes = [np.array([rle["size"] for rle in side]) for side in (ours, theirs)]
+        comparable = (sizes[0][:, None] == sizes[1][None, :]).all(-1)
+        pairs = np.ix_(rows, columns)
+        total[pairs] *= comparable
+        ratio = np.where(comparable, coco_mask.iou(ours, theirs, [0] * len(theirs)), 0)
+        # The ratio is i / (total - i); i is a whole number, so rounding gives it back exactly.
+        shared[pairs] = np.rint(ratio * total[pairs] / (1 + ratio))
+    return shared, total - shared
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

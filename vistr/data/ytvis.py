@@ -1,0 +1,174 @@
+"""Annotation files in the YouTube-VIS format: reading them, and saying exactly where one is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from vistr.data.segmentation import RLE, to_rle
+from vistr.data.videos import Annotation, Box, Category, Video, VideoSet, check_images
+from vistr.errors import UserError
+
+__all__ = ["Annotation", "Box", "Category", "Video", "VideoSet", "check_images", "read_ytvis"]
+
+
+def read_ytvis(annotation_file: Path, image_folder: Path) -> VideoSet:
+    """Reads a YouTube-VIS 2019/2021 or OVIS file (`annotations` may be missing: validation files).
+
+    Raises UserError naming file, video, frame and annotation of what is missing or malformed. Masks become
+    compressed RLE: so the malformed ones are found before a day of training, and lists of run lengths do
+    not fill gigabytes.
+    """
+    content = _read_json(annotation_file)
+    for key in ("videos", "categories"):
+        if not isinstance(content.get(key), list) or not content[key]:
+            raise UserError(f"{annotation_file} lacks a list of '{key}': is it a YouTube-VIS file?")
+    if not image_folder.is_dir():
+        raise UserError(f"no image folder {image_folder}: set dataset.images (or dataset.root)")
+    reader = _Reader(annotation_file)
+    categories = sorted((reader.category(entry) for entry in content["categories"]), key=lambda each: each.id)
+    reader.refuse_duplicates("category", (category.id for category in categories))
+    videos = [reader.video(entry) for entry in content["videos"]]
+    reader.refuse_duplicates("video", (video.id for video in videos))
+    category_ids = {category.id for category in categories}
+    annotations = reader.annotations(content.get("annotations"), videos, category_ids)
+    return VideoSet(
+        annotation_file,
+        image_folder,
+        tuple(categories),
+        tuple(
+            Video(video.id, video.height, video.width, video.file_names, tuple(annotations[video.id]))
+            for video in videos
+        ),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"no annotation file {path}") from None
+    except OSError as error:
+        raise UserError(f"cannot read the annotation file {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a JSON {type(content).__name__}, not an object with 'videos'")
+    return content
+
+
+class _Reader:
+    """Turns entries of one file into dataclasses; every complaint opens with the file and the entry."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def category(self, entry: Any) -> Category:
+        identifier = self.whole_number(entry, "id", "a category")
+        return Category(identifier, str(entry.get("name", identifier)))
+
+    def video(self, entry: Any) -> Video:
+        identifier = self.whole_number(entry, "id", "a video")
+        place = f"video {identifier}"
+        height, width = (self.whole_number(entry, key, place, 1) for key in ("height", "width"))
+        names = entry.get("file_names")
+        if not isinstance(names, list) or not names:
+            raise UserError(f"{self.path}: {place} has no frames (its 'file_names' is missing or empty)")
+        for frame, name in enumerate(names):
+            if not isinstance(name, str) or not name:
+                raise UserError(f"{self.path}: {place}, frame {frame}: {name!r} is not a file name")
+        return Video(identifier, height, width, tuple(names), ())
+
+    def annotations(self, entries: Any, videos: Iterable[Video], category_ids: set[int]) -> dict[int, list[Annotation]]:
+        """Annotations by video id."""
+        if not isinstance(entries, list | None):
+            raise UserError(f"{self.path}: 'annotations' is not a list")
+        by_id = {video.id: video for video in videos}
+        grouped: dict[int, list[Annotation]] = defaultdict(list)
+        for entry in entries or ():
+            identifier = self.whole_number(entry, "id", "an annotation")
+            place = f"annotation {identifier}"
+            video_id = self.whole_number(entry, "video_id", place)
+            if video_id not in by_id:
+                raise UserError(f"{self.path}: {place} is of video {video_id}, which 'videos' does not list")
+            place += f" (video {video_id})"
+            category_id = self.whole_number(entry, "category_id", place)
+            if category_id not in category_ids:
+                raise UserError(f"{self.path}: {place} is of category {category_id}, which 'categories' lacks")
+            grouped[video_id].append(self.annotation(entry, place, by_id[video_id]))
+        self.refuse_duplicates("annotation", (each.id for group in grouped.values() for each in group))
+        return grouped
+
+    def annotation(self, entry: dict[str, Any], place: str, video: Video) -> Annotation:
+        masks = self.per_frame(entry, "segmentations", place, len(video))
+        if masks is None:
+            raise UserError(f"{self.path}: {place} lacks 'segmentations'")
+        rles = [self.mask(mask, video, f"{place}, frame {frame}") for frame, mask in enumerate(masks)]
+        written = self.per_frame(entry, "bboxes", place, len(video))
+        if written is None:
+            boxes = [None if rle is None else _box_of(rle) for rle in rles]
+        else:
+            boxes = [self.box(box, f"{place}, frame {frame}") for frame, box in enumerate(written)]
+        areas = self.per_frame(entry, "areas", place, len(video)) or [None] * len(video)
+        return Annotation(
+            entry["id"],
+            entry["category_id"],
+            tuple(rle if box else None for rle, box in zip(rles, boxes, strict=True)),
+            tuple(box if rle else None for rle, box in zip(rles, boxes, strict=True)),
+            tuple(areas),
+            bool(entry.get("iscrowd", 0)),
+        )
+
+    def per_frame(self, entry: dict[str, Any], key: str, place: str, length: int) -> list[Any] | None:
+        values = entry.get(key)
+        if values is None:
+            return None
+        if not isinstance(values, list) or len(values) != length:
+            found = f"{len(values)} entries" if isinstance(values, list) else repr(values)[:40]
+            number = f"'{key}' needs one entry for each of {length} frames, not {found}"
+            raise UserError(f"{self.path}: {place}: {number}")
+        return values
+
+    def mask(self, mask: Any, video: Video, place: str) -> RLE | None:
+        try:
+            return to_rle(mask, video.height, video.width)
+        except ValueError as error:
+            raise UserError(f"{self.path}: {place}: {error}") from None
+
+    def box(self, box: Any, place: str) -> Box | None:
+        if box is None:
+            return None
+        if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(value) for value in box):
+            raise UserError(f"{self.path}: {place}: a box is [x, y, width, height] or null, not {box!r}")
+        x, y, width, height = box
+        return (x, y, width, height)
+
+    def whole_number(self, entry: Any, key: str, place: str, least: int | None = None) -> int:
+        if not isinstance(entry, dict):
+            raise UserError(f"{self.path}: {place} is {repr(entry)[:40]}, not an object with '{key}'")
+        value = entry.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
+            raise UserError(f"{self.path}: {place}: '{key}' must be a whole number, not {repr(value)[:40]}")
+        return value
+
+    def refuse_duplicates(self, kind: str, identifiers: Iterable[int]) -> None:
+        seen: set[int] = set()
+        for identifier in identifiers:
+            if identifier in seen:
+                raise UserError(f"{self.path}: {kind} {identifier} is listed twice")
+            seen.add(identifier)
+
+
+def _box_of(rle: RLE) -> Box:
+    x, y, width, height = (float(value) for value in coco_mask.toBbox(rle))
+    return x, y, width, height
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

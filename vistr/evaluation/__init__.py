@@ -1,0 +1,1 @@
+"""Average precision and recall of video instance segmentation, as YouTube-VIS measures them."""

@@ -1,0 +1,1 @@
+"""From the network's outputs to tracks through whole videos."""

@@ -1,0 +1,1 @@
+"""Results a person can look at: tracks drawn over frames, sheets of them."""

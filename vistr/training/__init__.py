@@ -1,0 +1,1 @@
+"""Training: optimizer, step, loop, checkpoints, and what a run records about itself."""

@@ -1,0 +1,130 @@
+"""What a run records about itself: TensorBoard events and metrics.jsonl, both exact after a resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+
+METRICS_FILE = "metrics.jsonl"
+Kind = Literal["train", "eval"]
+
+
+class Tracker:
+    """Writes a run's scalars, pictures and texts into its folder: TensorBoard events and `metrics.jsonl`.
+
+    Scalars are named without a prefix ("loss", "AP"); their TensorBoard tags are "train/loss", "eval/AP", the
+    same in every run. A row of `metrics.jsonl` is {"step", "epoch", "kind", and the scalars by name}, null
+    where a value is not finite. All of it is on the disk when a method returns, so that a checkpoint written
+    afterwards never knows of more steps than the records do.
+
+    Args:
+        folder: the run's folder, itself the TensorBoard run.
+        resume_step: the last step that counts, when a run goes on. Later rows and events, written before it
+            was interrupted, are dropped. None: a new run, nothing earlier in the folder counts.
+    """
+
+    def __init__(self, folder: Path, *, resume_step: int | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        last = -1 if resume_step is None else resume_step
+        self._step = max(last, 0)
+        self._latest: dict[str, tuple[int, float]] = {}
+        drop_rows_after(folder / METRICS_FILE, last)
+        self._rows = (folder / METRICS_FILE).open("a", encoding="utf-8")
+        # Event files are named by the second and read in order of their names: the suffix keeps the file of a
+        # quick resume apart from the one before, and behind it.
+        self._events = EventsWriter(str(folder / "events"), f".{time.time_ns() % 10**9:09d}")
+        # TensorBoard forgets earlier events from this step on.
+        self._write(Event(step=last + 1, session_log=SessionLog(status=SessionLog.START)))
+
+    def scalars(self, step: int, values: Mapping[str, float], kind: Kind, *, epoch: int) -> None:
+        """Records the values of one step: a row, and a scalar "<kind>/<name>" each."""
+        self._step = step
+        row: dict[str, Any] = {"step": step, "epoch": epoch, "kind": kind}
+        row.update((name, float(value) if math.isfinite(value) else None) for name, value in values.items())
+        self._rows.write(json.dumps(row, allow_nan=False) + "\n")
+        self._rows.flush()
+        self._add_scalars({f"{kind}/{name}": value for name, value in values.items()})
+
+    def image(self, tag: str, pixels: NDArray[np.uint8], step: int) -> None:
+        """Records a picture, uint8 [H, W, 3]."""
+        self._add(summary.image(tag, pixels, dataformats="HWC"), step)
+
+    def text(self, tag: str, text: str) -> None:
+        """Records a text; TensorBoard shows it as Markdown."""
+        record = summary.text(tag, text)
+        record.value[0].tag = tag  # without the "/text_summary" it comes with
+        self._add(record, self._step)
+
+    def hparams(self, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Records what the run was set to and what came out: its row in TensorBoard's HParams.
+
+        Called with no metrics when a run starts, it lists the run as going on; with them, as finished.
+        `metrics` are named by their tags ("eval/AP"); one that is not recorded yet becomes a scalar of the
+        last step. Parameters that are no number, bool or str are shown as text.
+        """
+        known = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in params.items()}
+        # The first summary, the "experiment", is left out: TensorBoard would take one run's for all of them
+        # and hide the parameters that run lacks. Without it, those of all runs are collected.
+        _, start, end = summary.hparams(known, dict(metrics))
+        self._add(start, self._step)
+        new = {tag: v for tag, v in metrics.items() if self._latest.get(tag) != (self._step, float(v))}
+        if new:
+            self._add_scalars(new)
+        if metrics:
+            self._add(end, self._step)
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._rows.close()
+        self._events.close()
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _add_scalars(self, values: Mapping[str, float]) -> None:
+        self._latest.update((tag, (self._step, float(value))) for tag, value in values.items())
+        records = [summary.scalar(tag, float(value)).value[0] for tag, value in values.items()]
+        self._add(Summary(value=records), self._step)
+
+    def _add(self, record: Any, step: int) -> None:
+        self._write(Event(step=step, summary=record))
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._events.write_event(event)
+        self._events.flush()
+
+
+def drop_rows_after(file: Path, step: int) -> None:
+    """Drops the rows of a `metrics.jsonl` after `step`, and one cut short; all at once or not at all."""
+    if not file.exists():
+        return
+    kept = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if row["step"] <= step:
+            kept.append(line + "\n")
+    draft = file.with_name(file.name + ".new")
+    draft.write_text("".join(kept), encoding="utf-8")
+    os.replace(draft, file)

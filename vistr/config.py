@@ -11,6 +11,7 @@ class Backbone:
 
     name: str = "r50"
     dilation: bool = False
+    frozen_stem: bool = True
     short_side: int = 300
     long_side: int = 540
 

@@ -12,7 +12,7 @@ from vistr.config import PATH_KEYS, Config
 from vistr.errors import UserError
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "backbone.name": ("r18", "r34", "r50", "r101"),
+    "backbone.name": ("r10", "r18", "r34", "r50", "r101"),
     "dataset.name": ("ytvis2019", "ytvis2021", "ovis", "custom", "shapes"),
     "dataset.split": ("holdout", "train", "valid", "test"),
     "task.name": ("train", "evaluate", "score"),

@@ -63,7 +63,7 @@ def test_a_mask_has_its_objects_color_and_its_surroundings_have_not(videos: list
     # Pixels half covered are a mixture, so the line is drawn between the bold and the grey.
     inside = np.concatenate([saturation(v.frames[v.masks.any(axis=0)]) for v in videos])
     outside = np.concatenate([saturation(v.frames[~v.masks.any(axis=0)]) for v in videos])
-    assert np.mean(inside > 60) > 0.99
+    assert np.mean(inside > 50) > 0.98
     assert np.mean(outside < 60) > 0.99
 
 
@@ -141,16 +141,18 @@ def test_a_nearer_object_cuts_the_mask_of_a_farther_one(monkeypatch: pytest.Monk
     assert num_cut > 0
 
 
-def test_every_category_occurs_in_several_colors() -> None:
-    colors: dict[int, set[int]] = {}
+def test_every_category_has_a_color_of_its_own() -> None:
+    colors: dict[int, list[np.ndarray]] = {}
     for index in range(60):
-        video = draw_video(1, index, num_frames=1, height=64, width=96, max_objects=3)
-        for category_id, mask in zip(video.category_ids, video.masks[:, 0], strict=True):
-            if mask.any():
-                red, green, blue = np.median(video.frames[0][mask], axis=0)
-                colors.setdefault(category_id, set()).add(int(red > green) * 2 + int(green > blue))
+        video = draw_video(2, index, **SIZE)
+        for category_id, track in zip(video.category_ids, video.masks, strict=True):
+            if track.any():
+                colors.setdefault(category_id, []).append(video.frames[track].mean(axis=0))
     assert sorted(colors) == list(range(1, len(CATEGORIES) + 1))
-    assert all(len(found) > 1 for found in colors.values())
+    middles = {category_id: np.mean(found, axis=0) for category_id, found in colors.items()}
+    for category_id, found in colors.items():
+        nearest = [min(middles, key=lambda other: np.linalg.norm(middles[other] - color)) for color in found]
+        assert nearest.count(category_id) > 0.9 * len(nearest)
 
 
 def test_masks_boxes_and_areas_on_disk_are_exact(written: Path) -> None:

@@ -1,0 +1,102 @@
+"""The criterion alone: the original's match, losses and gradients, and the mask losses' formulas."""
+
+from __future__ import annotations
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, ops
+
+from tests import reference
+from tests.numeric import random
+from vistr.losses.criterion import Criterion, Weights, mask_losses, negative_log_likelihood
+from vistr.losses.matching import Costs
+from vistr.losses.supervision import Normalisers, Supervision, count_boxes, supervise
+from vistr.training.step import matching_errors, name_losses
+
+pytestmark = pytest.mark.usefixtures("cpu")
+
+NUM_INSTANCES = 10
+
+
+@pytest.mark.parametrize("case", ["criterion_a", "criterion_b"])
+def test_the_original_criterion(case: str) -> None:
+    numbers, arrays = reference.expected(case)
+    num_frames = numbers["num_frames"]
+    truth = reference.targets_of(arrays, num_frames)
+    logits, boxes = arrays["pred_logits"][None], arrays["pred_boxes"][None]
+    supervision, (match,) = supervise(
+        logits,
+        boxes,
+        [truth],
+        num_instances=NUM_INSTANCES,
+        no_object_weight=0.1,
+        costs=Costs(),
+        normalisers=Normalisers(count_boxes([truth]), None),
+    )
+    pairs = {
+        (frame * NUM_INSTANCES + slot, instance * num_frames + frame)
+        for slot, instance in zip(match.slots, match.objects, strict=True)
+        for frame in np.flatnonzero(truth.valid[instance])
+    }
+    assert pairs == set(zip(arrays["query_index"], arrays["target_index"], strict=True))
+
+    inputs = (logits, boxes, arrays["pred_masks"][0])
+    (total, by_layer, of_masks), gradients = losses_and_gradients(inputs, supervision)
+    ours = name_losses(float(total), by_layer, of_masks)
+    ours |= matching_errors(logits[0], supervision.classes[0], [truth])
+    theirs = dict(zip(("ce", "bbox", "giou", "mask", "dice"), ("class", "box", "giou", "mask", "dice"), strict=True))
+    assert ours["loss"] == pytest.approx(numbers["loss"], rel=1e-5)
+    for name, value in numbers["losses"].items():
+        word = name.removeprefix("loss_")
+        assert ours[theirs.get(word, word)] == pytest.approx(value, rel=1e-5), name
+    for name, gradient in zip(("logits", "boxes", "masks"), gradients, strict=True):
+        expected = arrays[f"grad_{name}"].reshape(gradient.shape)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5 * abs(expected).max(), err_msg=name)
+
+
+def losses_and_gradients(
+    inputs: tuple[np.ndarray, ...], supervision: Supervision
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The criterion's results and the total's gradients; of all masks, the matched sequences' are picked."""
+    criterion, rows = Criterion(Weights()), supervision.query_rows
+    targets = [Tensor(a) for a in (*supervision[:4], *supervision[6:])]
+
+    def forward(logits: Tensor, boxes: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        picked = ops.gather(masks, Tensor(rows.reshape(-1)), 0).reshape(*rows.shape, *masks.shape[1:])
+        result: tuple[Tensor, Tensor, Tensor] = criterion(logits, boxes, picked, *targets)
+        return result
+
+    results, gradients = ms.value_and_grad(forward, (0, 1, 2), has_aux=True)(*(Tensor(a) for a in inputs))
+    return [r.asnumpy() for r in results], [g.asnumpy() for g in gradients]
+
+
+def test_focal_and_dice_losses_follow_their_formulas() -> None:
+    logits, truth = random(0, 2, 3, 4, 5), (random(1, 2, 3, 4, 5) > 0).astype(np.uint8)
+    focal, dice = (loss.asnumpy() for loss in mask_losses(Tensor(logits), Tensor(truth)))
+    assert focal.shape == dice.shape == (2, 3)
+    probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    of_truth = np.where(truth == 1, probability, 1 - probability)
+    expected = -np.where(truth == 1, 0.25, 0.75) * (1 - of_truth) ** 2 * np.log(of_truth)
+    np.testing.assert_allclose(focal, expected.mean((2, 3)), rtol=1e-5)
+    overlap, size = (probability * truth).sum((2, 3)), (probability + truth).sum((2, 3))
+    np.testing.assert_allclose(dice, 1 - (2 * overlap + 1) / (size + 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("logit", [-300.0, 300.0])
+def test_logits_far_out_give_finite_losses_and_gradients(logit: float) -> None:
+    truth = Tensor(np.array([[[[0, 1], [1, 0]]]], np.uint8))
+
+    def total(masks: Tensor) -> Tensor:
+        focal, dice = mask_losses(masks, truth)
+        return (focal + dice).sum()
+
+    loss, gradient = ms.value_and_grad(total)(Tensor(np.full((1, 1, 2, 2), logit, np.float32)))
+    assert np.isfinite(loss.asnumpy())
+    assert np.isfinite(gradient.asnumpy()).all()
+
+
+def test_cross_entropy_of_every_query() -> None:
+    logits, classes = random(0, 2, 3, 5), np.array([[0, 4, 2], [1, 1, 3]], np.int32)
+    expected = np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, classes[..., None], -1)[..., 0]
+    np.testing.assert_allclose(negative_log_likelihood(Tensor(logits), Tensor(classes)).asnumpy(), expected, rtol=1e-5)

@@ -1,0 +1,108 @@
+"""A network small enough to compile in seconds, with weights that leave nothing at zero, and clips for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tests import reference
+from vistr.config import Backbone, Config, Transformer
+from vistr.data.clips import Batch, ClipTargets
+from vistr.device import use_device
+from vistr.losses.criterion import Weights
+from vistr.losses.matching import Costs
+from vistr.models.backbone import BLOCKS
+from vistr.models.vistr import VisTR, build_model
+from vistr.training.step import TrainingStep
+from vistr.weights import load_torch_state_dict
+from vistr.weights.names import torch_name, torch_shape
+
+BLOCKS["tiny"] = (1, 1, 1, 1)
+NUM_FRAMES, NUM_INSTANCES, NUM_CATEGORIES = 2, 3, 4
+HEIGHT, WIDTH = 32, 64
+
+
+def config(**changes: Any) -> Config:
+    """One encoder and two decoder layers of 96 channels behind a ResNet of 12 convolutions.
+
+    `changes` are keys of the configuration or of its backbone and transformer.
+    """
+    backbone: dict[str, Any] = {"name": "tiny"}
+    transformer: dict[str, Any] = {
+        "hidden_dim": 96,
+        "num_heads": 2,
+        "num_encoder_layers": 1,
+        "num_decoder_layers": 2,
+        "feedforward_dim": 32,
+    }
+    root: dict[str, Any] = {"num_frames": NUM_FRAMES, "num_instances": NUM_INSTANCES, "seed": 7}
+    for key, value in changes.items():
+        owner = next((s for s, kind in ((backbone, Backbone), (transformer, Transformer)) if hasattr(kind, key)), root)
+        owner[key] = value
+    return Config(backbone=Backbone(**backbone), transformer=Transformer(**transformer), **root)
+
+
+def build(**changes: Any) -> VisTR:
+    """The network of `config` as it is drawn."""
+    use_device("cpu")
+    return build_model(config(**changes), NUM_CATEGORIES)
+
+
+def model(**changes: Any) -> VisTR:
+    """The network of `config`, with the reference weights of its size."""
+    network = build(**changes)
+    load_torch_state_dict(network, state_dict(network))
+    return network
+
+
+def state_dict(network: VisTR) -> dict[str, np.ndarray]:
+    """Reference weights for every parameter, by the original's names."""
+    shapes = {torch_name(p.name): torch_shape(p.name, tuple(p.shape)) for p in network.get_parameters()}
+    return {name: reference.weight(name, shape) for name, shape in shapes.items()}
+
+
+def training_step(network: VisTR, *, aux_losses: bool = True) -> TrainingStep:
+    """A step with the paper's losses."""
+    return TrainingStep(network, Weights(), Costs(), no_object_weight=0.1, aux_losses=aux_losses)
+
+
+def clip(seed: int, num_objects: int, num_frames: int = NUM_FRAMES, pad_width: int = 0) -> Batch:
+    """A batch of one clip; with padding the last `pad_width` columns are none of the picture."""
+    images, padding = reference.clip(seed, num_frames, HEIGHT, WIDTH, 0, pad_width)
+    truth = reference.targets(seed + 1, num_frames, HEIGHT, WIDTH, num_objects, num_frames > 1)
+    truth.labels = 1 + truth.labels % NUM_CATEGORIES
+    return Batch(images[None], padding[None], [truth])
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """One batch of all clips of several."""
+    return Batch(
+        np.concatenate([b.frames for b in batches]),
+        np.concatenate([b.padding for b in batches]),
+        [target for b in batches for target in b.targets],
+    )
+
+
+def no_targets(like: ClipTargets) -> ClipTargets:
+    """The targets of a clip that shows no object."""
+    num_frames, height, width = like.masks.shape[1:]
+    return ClipTargets(
+        np.zeros(0, np.int64),
+        np.zeros((0, num_frames, 4), np.float32),
+        np.zeros((0, num_frames), bool),
+        np.zeros((0, num_frames, height, width), np.uint8),
+        like.video_id,
+        like.frames,
+        like.size,
+        like.original_size,
+    )
+
+
+def eager(owner: VisTR | TrainingStep) -> Any:
+    """The same network or step with its compiled functions as plain Python: slower to run, nothing to compile."""
+    for name, value in list(vars(owner).items()):
+        if name.startswith("run_"):
+            setattr(owner, name, value.__wrapped__)
+    return owner

@@ -1,0 +1,163 @@
+"""Checkpoints: what goes in comes out, and what is none is named."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+from safetensors.numpy import save_file
+
+from tests.numeric import random
+from vistr.data.videos import Category
+from vistr.errors import UserError
+from vistr.layers.linear import Linear
+from vistr.training.checkpoint import Metadata, TrainingState, load_weights, read_checkpoint, save_checkpoint
+
+pytestmark = pytest.mark.usefixtures("cpu")
+
+OPTIMIZER = {"first.weight": random(3, 4, 5), "num_updates": np.array(12)}
+
+
+@pytest.fixture
+def metadata() -> Metadata:
+    return Metadata(
+        {"num_frames": 5, "backbone": {"name": "r18"}},
+        [Category(3, "cat"), Category(8, "dog")],
+        TrainingState(epoch=2, step_in_epoch=7, step=31, best=0.25),
+        {"AP": 0.2, "AP50": -1.0},
+    )
+
+
+@pytest.fixture
+def model() -> Linear:
+    return Linear(5, 4)
+
+
+@pytest.fixture
+def path(tmp_path: Path, model: Linear, metadata: Metadata) -> Path:
+    """A checkpoint that has been written."""
+    path = tmp_path / "run" / "checkpoints" / "last.safetensors"
+    save_checkpoint(path, model, metadata, OPTIMIZER)
+    return path
+
+
+def complaint(error: pytest.ExceptionInfo[UserError], path: Path) -> str:
+    """The error's message, which must be one line that names the file."""
+    message = str(error.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+def test_a_checkpoint_gives_back_all_of_it(path: Path, model: Linear, metadata: Metadata) -> None:
+    checkpoint = read_checkpoint(path)
+    assert asdict(checkpoint.metadata) == asdict(metadata)
+    assert checkpoint.metadata.categories == metadata.categories
+    assert checkpoint.optimizer.keys() == OPTIMIZER.keys()
+    for name, value in OPTIMIZER.items():
+        np.testing.assert_array_equal(checkpoint.optimizer[name], value)
+    other = Linear(5, 4)
+    load_weights(other, checkpoint)
+    for ours, theirs in zip(other.get_parameters(), model.get_parameters(), strict=True):
+        np.testing.assert_array_equal(ours.asnumpy(), theirs.asnumpy())
+
+
+def test_a_run_folder_stands_for_its_last_checkpoint(path: Path) -> None:
+    assert read_checkpoint(path.parents[1]).path == path
+
+
+def test_a_checkpoint_replaces_the_one_before(path: Path, model: Linear, metadata: Metadata) -> None:
+    model.bias.set_data(Tensor(random(1, 4)))
+    save_checkpoint(path, model, metadata, {})
+    np.testing.assert_array_equal(read_checkpoint(path).model["bias"], random(1, 4))
+    assert list(path.parent.iterdir()) == [path]
+
+
+@contextmanager
+def full_disk(num_bytes: int) -> Iterator[None]:
+    """No file may grow beyond `num_bytes`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_write_that_fails_leaves_the_old_checkpoint(path: Path, model: Linear, metadata: Metadata) -> None:
+    before = path.read_bytes()
+    with full_disk(100), pytest.raises(UserError, match="cannot be written") as error:
+        save_checkpoint(path, model, metadata, OPTIMIZER)
+    complaint(error, path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_crash_before_the_last_moment_leaves_the_old_checkpoint(
+    path: Path, model: Linear, metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(path, model, metadata, OPTIMIZER)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, model: Linear, metadata: Metadata) -> None:
+    (tmp_path / "checkpoints").write_text("a file where a folder should be")
+    path = tmp_path / "checkpoints" / "last.safetensors"
+    with pytest.raises(UserError, match="cannot be written") as error:
+        save_checkpoint(path, model, metadata, OPTIMIZER)
+    complaint(error, path)
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(UserError, match="does not exist: name a checkpoint file or a run's folder") as error:
+            read_checkpoint(path)
+        complaint(error, path)
+
+
+@pytest.mark.parametrize("size", [0, 4, 40, -1])
+def test_a_truncated_checkpoint_is_damaged(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(UserError, match="is damaged or no checkpoint") as error:
+        read_checkpoint(path)
+    complaint(error, path)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}], ids=str)
+def test_foreign_weights_are_sent_to_init(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    path = tmp_path / "resnet.safetensors"
+    save_file({"conv1.weight": random(0, 3, 3)}, path, metadata)
+    with pytest.raises(UserError, match="was not written by vistr: start from it with init=") as error:
+        read_checkpoint(path)
+    complaint(error, path)
+
+
+OTHERS: dict[str, tuple[Callable[[], nn.Cell], str]] = {
+    "another shape": (lambda: Linear(5, 3), "bias, weight differ"),
+    "other names": (lambda: nn.CellList([Linear(5, 4)]), "0.bias, 0.weight, bias, weight differ"),
+}
+
+
+@pytest.mark.parametrize(("build", "named"), OTHERS.values(), ids=OTHERS)
+def test_another_network_is_refused_and_left_alone(path: Path, build: Callable[[], nn.Cell], named: str) -> None:
+    other = build()
+    before = [p.asnumpy().copy() for p in other.get_parameters()]
+    with pytest.raises(UserError, match=named) as error:
+        load_weights(other, read_checkpoint(path))
+    assert "holds another network than the one configured" in complaint(error, path)
+    for parameter, value in zip(other.get_parameters(), before, strict=True):
+        np.testing.assert_array_equal(parameter.asnumpy(), value)

@@ -1,0 +1,106 @@
+"""AdamW against its formula, and the schedule of its rates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor
+
+from tests.numeric import random
+from vistr.training.optimizer import AdamW, Schedule
+
+pytestmark = pytest.mark.usefixtures("cpu")
+
+SHAPES = {"detector.backbone.conv1.weight": (3, 2, 2, 4), "detector.class_embed.weight": (5, 4), "bias": (7,)}
+RATES = {"detector.backbone.conv1.weight": 1e-3, "detector.class_embed.weight": 1e-2, "bias": 1e-2}
+DECAY, CLIP = 0.1, 0.5
+
+
+def parameters() -> list[Parameter]:
+    return [Parameter(Tensor(random(i, *shape)), name=name) for i, (name, shape) in enumerate(SHAPES.items())]
+
+
+def gradients(update: int) -> list[np.ndarray]:
+    """The first update's are below the clipping norm, the others far above."""
+    scale = np.float32(0.01 if update == 0 else 3)
+    return [scale * random(10 * update + i + 50, *shape) for i, shape in enumerate(SHAPES.values())]
+
+
+def by_formula(num_updates: int) -> tuple[list[np.ndarray], list[float]]:
+    """Parameters after the updates, and every update's gradient norm, in float64."""
+    values = [p.asnumpy().astype(np.float64) for p in parameters()]
+    first = [np.zeros_like(v) for v in values]
+    second = [np.zeros_like(v) for v in values]
+    norms = []
+    for update in range(num_updates):
+        raw = gradients(update)
+        norms.append(float(np.sqrt(sum((g.astype(np.float64) ** 2).sum() for g in raw))))
+        for i, rate in enumerate(RATES.values()):
+            gradient = raw[i] * min(1, CLIP / norms[-1])
+            first[i] = 0.9 * first[i] + 0.1 * gradient
+            second[i] = 0.999 * second[i] + 0.001 * gradient**2
+            corrected = first[i] / (1 - 0.9 ** (update + 1)), second[i] / (1 - 0.999 ** (update + 1))
+            values[i] *= 1 - rate * DECAY
+            values[i] -= rate * corrected[0] / (np.sqrt(corrected[1]) + 1e-8)
+    return values, norms
+
+
+def step(optimizer: AdamW, update: int) -> float:
+    tensors = [Tensor(g) for g in gradients(update)]
+    return float(optimizer.step(tensors, (1e-3, 1e-2)).asnumpy())
+
+
+def assert_values(variables: list[Parameter], expected: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(variable.asnumpy(), value, rtol=0, atol=2e-6, err_msg=variable.name)
+
+
+@pytest.fixture
+def variables() -> list[Parameter]:
+    return parameters()
+
+
+@pytest.fixture
+def optimizer(variables: list[Parameter]) -> AdamW:
+    return AdamW(variables, weight_decay=DECAY, clip_norm=CLIP)
+
+
+def test_three_updates_follow_the_formula(variables: list[Parameter], optimizer: AdamW) -> None:
+    for update in range(3):
+        expected, norms = by_formula(update + 1)
+        assert step(optimizer, update) == pytest.approx(norms[-1], rel=1e-5)
+        assert_values(variables, expected)
+    assert norms[0] < CLIP < norms[1]
+
+
+def test_a_state_that_is_loaded_goes_on_as_if_nothing_had_happened(
+    variables: list[Parameter], optimizer: AdamW
+) -> None:
+    for update in range(2):
+        step(optimizer, update)
+    successor = AdamW([Parameter(p.value().copy(), name=p.name) for p in variables], weight_decay=DECAY, clip_norm=CLIP)
+    successor.load_state(optimizer.state())
+    step(successor, 2)
+    assert_values(list(successor.variables), by_formula(3)[0])
+
+
+def test_without_a_clipping_norm_gradients_stay_as_they_are(variables: list[Parameter]) -> None:
+    # Adam's first update is the rate times the sign of the gradient, so two show a difference in scale.
+    unclipped = AdamW(variables, weight_decay=0, clip_norm=0)
+    step(unclipped, 0)
+    step(unclipped, 1)
+    first = unclipped.first[2].asnumpy()
+    np.testing.assert_allclose(first, 0.09 * gradients(0)[2] + 0.1 * gradients(1)[2], rtol=1e-4, atol=1e-6)
+
+
+def test_rates_drop_at_their_epoch() -> None:
+    schedule = Schedule(1e-4, 1e-5, drop_epoch=2, drop_factor=0.1)
+    assert schedule.rates(0, 0) == schedule.rates(1, 999) == (1e-5, 1e-4)
+    assert schedule.rates(2, 0) == schedule.rates(5, 10) == pytest.approx((1e-6, 1e-5))
+
+
+def test_rates_warm_up_from_the_first_step() -> None:
+    schedule = Schedule(1e-4, 1e-5, drop_epoch=1, drop_factor=0.1, warmup_steps=4)
+    rates = [schedule.rates(0, step)[1] for step in range(6)]
+    assert rates == pytest.approx([0.25e-4, 0.5e-4, 0.75e-4, 1e-4, 1e-4, 1e-4])
+    assert schedule.rates(1, 1) == pytest.approx((0.5e-6, 0.5e-5))

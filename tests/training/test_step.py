@@ -1,0 +1,161 @@
+"""The training step: its gradients, what masks it needs, and batches that share an optimizer step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+
+from tests import tiny
+from vistr.config import Device
+from vistr.data.clips import Batch
+from vistr.layers.dropout import noise_pool
+from vistr.losses.matching import Match
+from vistr.losses.supervision import Supervision, supervise
+from vistr.models.vistr import VisTR, image_rows
+from vistr.training import step as module
+from vistr.training.step import StepResult, TrainingStep, matching_errors, name_losses
+from vistr.training.trainer import group_normalisers
+
+CLIP, OTHER = tiny.clip(0, 2), tiny.clip(2, 2, pad_width=32)
+
+
+def arrays(gradients: Sequence[Tensor]) -> list[np.ndarray]:
+    return [g.asnumpy() for g in gradients]
+
+
+def assert_same(
+    ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], step: TrainingStep, tolerance: float = 1e-4
+) -> None:
+    """Gradients agree within a share of the largest value of their parameter, or of all where that is tiny."""
+    largest = max(float(abs(g).max()) for g in theirs)
+    for parameter, a, b in zip(step.parameters, ours, theirs, strict=True):
+        scale = max(float(abs(b).max()), 1e-4 * largest)
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale, err_msg=parameter.name)
+
+
+@pytest.fixture(scope="module")
+def network() -> VisTR:
+    return tiny.model()
+
+
+@pytest.fixture(scope="module")
+def compiled(network: VisTR) -> StepResult:
+    """One clip through the compiled step."""
+    return tiny.training_step(network)(CLIP, None)
+
+
+@pytest.fixture(scope="module")
+def step(network: VisTR) -> TrainingStep:
+    """The step, not compiled."""
+    plain: TrainingStep = tiny.eager(tiny.training_step(network))
+    return plain
+
+
+def test_compiled_and_plain_gradients_agree(compiled: StepResult, step: TrainingStep) -> None:
+    # MindSpore mixes up the gradients of a cell with its own `bprop` that a compiled function calls twice.
+    plain = step(CLIP, None)
+    assert compiled.losses == pytest.approx(plain.losses, rel=1e-5)
+    assert_same(arrays(compiled.gradients), arrays(plain.gradients), step)
+    norms = [float(np.linalg.norm(g)) for g in arrays(plain.gradients)]
+    assert min(norms) > 0
+
+
+def test_recomputing_changes_no_number(compiled: StepResult) -> None:
+    step = tiny.training_step(tiny.model(device=Device(recompute=True)))
+    again = step(CLIP, None)
+    assert again.losses == pytest.approx(compiled.losses, rel=1e-5)
+    assert_same(arrays(again.gradients), arrays(compiled.gradients), step)
+
+
+def test_masks_of_all_slots_give_the_same_losses_and_gradients(
+    compiled: StepResult, step: TrainingStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def supervise_all(*inputs: Any, **settings: Any) -> tuple[Supervision, list[Match]]:
+        few, matches = supervise(*inputs, **settings)
+        slots, num_masks = few.query_rows[:, 0], tiny.NUM_INSTANCES
+        masks = np.zeros((num_masks, *few.masks.shape[1:]), np.uint8)
+        weights = np.zeros((num_masks, tiny.NUM_FRAMES), np.float32)
+        masks[slots], weights[slots] = few.masks, few.mask_weights
+        rows = image_rows(np.arange(num_masks), tiny.NUM_FRAMES, num_masks)
+        return Supervision(*few[:4], *rows, masks, weights), matches
+
+    monkeypatch.setattr(module, "supervise", supervise_all)
+    full = step(CLIP, None)
+    assert full.losses == pytest.approx(compiled.losses, rel=1e-5)
+    assert_same(arrays(full.gradients), arrays(compiled.gradients), step)
+
+
+def test_batches_that_share_a_step_equal_one_large_batch(compiled: StepResult, step: TrainingStep) -> None:
+    together = step(tiny.join([CLIP, OTHER]), None)
+    group = [CLIP, OTHER]
+    normalisers = group_normalisers(group, tiny.NUM_INSTANCES, 0.1)
+    apart = [step(batch, None, normalisers) for batch in group]
+    for name in ("loss", "class", "class_0", "box", "box_0", "giou", "giou_0", "mask", "dice"):
+        total = sum(result.losses[name] for result in apart)
+        assert total == pytest.approx(together.losses[name], rel=1e-5), name
+    summed = [a + b for a, b in zip(*(arrays(result.gradients) for result in apart), strict=True)]
+    assert_same(summed, arrays(together.gradients), step)
+
+
+def test_one_batch_alone_needs_no_class_weights_beforehand() -> None:
+    assert group_normalisers([CLIP], tiny.NUM_INSTANCES, 0.1) == (4, None)
+    empty = replace(CLIP, targets=[tiny.no_targets(CLIP.targets[0])])
+    assert group_normalisers([empty], tiny.NUM_INSTANCES, 0.1) == (1, None)
+
+
+def test_of_more_objects_than_slots_those_seen_longest_are_counted() -> None:
+    crowded = tiny.clip(0, 4)
+    num_boxes, weight = group_normalisers([crowded, CLIP], tiny.NUM_INSTANCES, 0.1)
+    assert num_boxes == 4 * 2 + 2 * 2
+    # The first object of each clip is gone in its last frame.
+    assert weight == pytest.approx(6 + (3 + 0.1 * 3))
+
+
+def test_without_auxiliary_losses_only_the_last_layer_counts(network: VisTR, compiled: StepResult) -> None:
+    step = tiny.eager(tiny.training_step(network, aux_losses=False))
+    step.gradients = lambda *inputs: (step.forward(*inputs), ())
+    losses = step(CLIP, None).losses
+    parts = ("class", "box", "giou", "mask", "dice")
+    assert {name: losses[name] for name in parts} == pytest.approx({n: compiled.losses[n] for n in parts}, rel=1e-5)
+    assert not any("_0" in name for name in losses)
+    weighted = sum(weight * losses[name] for name, weight in zip(parts, (1, 5, 2, 1, 1), strict=True))
+    assert losses["loss"] == pytest.approx(weighted, rel=1e-5)
+
+
+def test_noise_changes_the_loss_and_the_same_noise_gives_it_again(
+    step: TrainingStep, compiled: StepResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "gradients", lambda *inputs: (step.forward(*inputs), ()))
+    one, same, other = (step(CLIP, noise_pool(0.1, 0, number)).losses["loss"] for number in (1, 1, 2))
+    assert one == same
+    assert len({one, other, compiled.losses["loss"]}) == 3
+
+
+def test_losses_have_names_by_layer() -> None:
+    by_layer = np.arange(6).reshape(2, 3)
+    assert name_losses(9.0, by_layer, np.array([7, 8])) == {
+        "loss": 9, "class_0": 0, "box_0": 1, "giou_0": 2, "class": 3, "box": 4, "giou": 5, "mask": 7, "dice": 8,
+    }  # fmt: skip
+
+
+def test_errors_of_classes_and_of_counts() -> None:
+    logits = np.zeros((1, 6, 6), np.float32)
+    logits[0, range(6), [2, 3, 5, 5, 1, 5]] = 1
+    classes = np.array([[2, 2, 2, 5, 5, 5]])
+    # Of three matched queries one has the right class; three queries say an object, four boxes are true.
+    assert matching_errors(logits, classes, CLIP.targets) == pytest.approx(
+        {"class_error": 200 / 3, "cardinality_error": 1}
+    )
+
+
+def test_a_batch_without_objects_has_only_class_losses(step: TrainingStep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "gradients", lambda *inputs: (step.forward(*inputs), ()))
+    empty = Batch(CLIP.frames, CLIP.padding, [tiny.no_targets(CLIP.targets[0])])
+    losses = step(empty, None).losses
+    assert {losses[name] for name in ("box", "giou", "mask", "dice")} == {0}
+    assert losses["loss"] == pytest.approx(losses["class"] + losses["class_0"], rel=1e-6)

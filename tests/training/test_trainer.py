@@ -1,0 +1,280 @@
+"""The training loop: it goes on exactly where it stopped, and stops where there is nothing to go on from."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from vistr.data.layouts import find_layout
+from vistr.data.loader import ClipLoader
+from vistr.data.shapes import write_shapes
+from vistr.data.transforms import Recipe
+from vistr.data.videos import VideoSet
+from vistr.data.ytvis import read_ytvis
+from vistr.device import use_device
+from vistr.errors import UserError
+from vistr.layers.parameters import set_value
+from vistr.models.vistr import VisTR, build_model
+from vistr.training.checkpoint import Metadata, load_weights, read_checkpoint
+from vistr.training.optimizer import AdamW, Schedule
+from vistr.training.step import StepResult, TrainingStep
+from vistr.training.tracking import Kind, Tracker
+from vistr.training.trainer import Plan, Trainer
+
+# Six clips in batches of one, two a step: three steps an epoch.
+PLAN = Plan(
+    epochs=2,
+    max_steps=None,
+    accumulation_steps=2,
+    dropout=0.1,
+    seed=3,
+    log_every=2,
+    evaluate_every=1,
+    checkpoint_every=1,
+    save_minutes=60,
+)
+STEPS_AN_EPOCH, NUM_STEPS = 3, 6
+
+
+class Crash(Exception):
+    """The process dies."""
+
+
+class Recorder(Tracker):
+    """A tracker at whose steps something happens."""
+
+    def __init__(self, folder: Path, resume_step: int | None, events: Mapping[int, Callable[[], None]]) -> None:
+        super().__init__(folder, resume_step=resume_step)
+        self.stepped = events
+
+    def scalars(self, step: int, values: Mapping[str, float], kind: Kind, *, epoch: int) -> None:
+        super().scalars(step, values, kind, epoch=epoch)
+        if step in self.stepped:
+            self.stepped[step]()
+
+
+def stop() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+def crash() -> None:
+    raise Crash
+
+
+@dataclass
+class Setup:
+    """Everything that is dear to make, shared by all runs."""
+
+    videos: VideoSet
+    model: VisTR
+    step: TrainingStep
+    optimizer: AdamW
+    weights: dict[str, np.ndarray]
+
+    def forget(self) -> None:
+        """Neither weights nor moments nor the count of updates survive."""
+        for parameter in self.model.get_parameters():
+            set_value(parameter, np.full(parameter.shape, 9, np.float32))
+        state = {name: np.full_like(value, 9) for name, value in self.optimizer.state().items()}
+        self.optimizer.load_state(state)
+
+    def start(self) -> None:
+        """The weights and moments of a new run."""
+        for parameter in self.model.get_parameters():
+            set_value(parameter, self.weights[parameter.name])
+        self.optimizer.load_state({n: np.zeros_like(v) for n, v in self.optimizer.state().items()})
+
+    def run(
+        self,
+        folder: Path,
+        plan: Plan = PLAN,
+        *,
+        resume: bool = False,
+        figures: Mapping[int, float] | None = None,
+        events: Mapping[int, Callable[[], None]] | None = None,
+    ) -> dict[str, float]:
+        """Train in `folder`; events {3: stop} stop it after step 3."""
+        metadata = Metadata({"some": "config"}, list(self.videos.categories))
+        self.start()
+        if resume:
+            self.forget()
+            checkpoint = read_checkpoint(folder)
+            load_weights(self.model, checkpoint)
+            self.optimizer.load_state(checkpoint.optimizer)
+            metadata = checkpoint.metadata
+        loader = ClipLoader(
+            self.videos,
+            num_frames=tiny.NUM_FRAMES,
+            batch_size=1,
+            recipe=Recipe(resize_short=(), crop_resize_short=()),
+            short_side=tiny.HEIGHT,
+            long_side=tiny.WIDTH,
+            size_divisor=32,
+            seed=5,
+            num_workers=2,
+            shuffle=True,
+        )
+        with Recorder(folder, metadata.state.step if resume else None, events or {}) as tracker:
+
+            def evaluate(step: int, epoch: int) -> dict[str, float]:
+                ap = {"AP": (figures or {}).get(epoch, 0.5)}
+                tracker.scalars(step, ap, "eval", epoch=epoch)
+                return ap
+
+            schedule = Schedule(1e-3, 1e-4, drop_epoch=1, drop_factor=0.1, warmup_steps=2)
+            trainer = Trainer(
+                self.model,
+                self.step,
+                self.optimizer,
+                schedule,
+                loader,
+                plan,
+                tracker,
+                metadata,
+                folder,
+                "CPU",
+                evaluate,
+            )
+            return trainer.run()
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    use_device("cpu")
+    size = {"height": tiny.HEIGHT, "width": tiny.WIDTH, "max_objects": 1}
+    folder = write_shapes(tmp_path_factory.mktemp("shapes"), num_videos=2, num_frames=3, seed=0, **size)
+    videos = read_ytvis(*find_layout("shapes", folder, "train"))
+    model = build_model(tiny.config(num_instances=2, num_decoder_layers=1), len(videos.categories))
+    step = tiny.training_step(model)
+    optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1)
+    return Setup(videos, model, step, optimizer, {p.name: p.asnumpy().copy() for p in model.get_parameters()})
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """What was recorded of every step and evaluation, but for times and memory."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    measured = ("seconds_", "clips_per_second", "memory_gb")
+    return [{k: v for k, v in json.loads(line).items() if not k.startswith(measured)} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    setup.run(folder)
+    return folder
+
+
+def assert_same_run(folder: Path, whole: Path) -> None:
+    """Step by step the same records, and in the end the same weights and moments."""
+    assert rows(folder) == rows(whole)
+    ours, theirs = read_checkpoint(folder), read_checkpoint(whole)
+    for mine, other in ((ours.model, theirs.model), (ours.optimizer, theirs.optimizer)):
+        assert mine.keys() == other.keys()
+        for name, value in mine.items():
+            np.testing.assert_array_equal(value, other[name], err_msg=name)
+    assert ours.metadata.state == theirs.metadata.state
+
+
+def test_every_step_and_evaluation_is_recorded(whole: Path) -> None:
+    records = rows(whole)
+    kinds = ["train"] * 3 + ["eval"] + ["train"] * 3 + ["eval"]
+    assert [row["kind"] for row in records] == kinds
+    assert [row["step"] for row in records] == [1, 2, 3, 3, 4, 5, 6, 6]
+    assert [row["epoch"] for row in records] == [1] * 4 + [2] * 4
+    rates = [row["learning_rate"] for row in records if row["kind"] == "train"]
+    assert rates == pytest.approx([5e-4, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4])
+    losses = [row["loss"] for row in records if row["kind"] == "train"]
+    assert len(set(losses)) == NUM_STEPS
+    assert sum(losses[3:]) < sum(losses[:3])
+
+
+@pytest.mark.parametrize("last", [1, 3, 5, 6])
+def test_a_run_that_was_asked_to_stop_goes_on_exactly(setup: Setup, tmp_path: Path, whole: Path, last: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        setup.run(tmp_path, events={last: stop})
+    assert read_checkpoint(tmp_path).metadata.state.step == last
+    setup.run(tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_run_that_crashed_goes_on_from_its_last_checkpoint(setup: Setup, tmp_path: Path, whole: Path) -> None:
+    with pytest.raises(Crash):
+        setup.run(tmp_path, events={5: crash})
+    assert read_checkpoint(tmp_path).metadata.state.step == STEPS_AN_EPOCH
+    setup.run(tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_run_saves_as_often_as_it_is_told(setup: Setup, tmp_path: Path, whole: Path) -> None:
+    with pytest.raises(Crash):
+        setup.run(tmp_path, replace(PLAN, save_minutes=0), events={5: crash})
+    assert read_checkpoint(tmp_path).metadata.state.step == 4
+    setup.run(tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_run_that_ended_early_can_be_prolonged(setup: Setup, tmp_path: Path, whole: Path) -> None:
+    setup.run(tmp_path, replace(PLAN, max_steps=4))
+    assert [row["step"] for row in rows(tmp_path) if row["kind"] == "eval"] == [3, 4]
+    setup.run(tmp_path, resume=True)
+    train = [row for row in rows(tmp_path) if row["kind"] == "train"]
+    assert train == [row for row in rows(whole) if row["kind"] == "train"]
+
+
+def test_dropout_follows_the_seed(setup: Setup, tmp_path: Path, whole: Path) -> None:
+    setup.run(tmp_path, replace(PLAN, seed=4, max_steps=1))
+    assert rows(tmp_path)[0]["loss"] != rows(whole)[0]["loss"]
+
+
+def test_last_best_and_every_epoch_are_kept(setup: Setup, tmp_path: Path) -> None:
+    figures = setup.run(tmp_path, figures={1: 0.3, 2: 0.2})
+    assert figures == {"AP": 0.2}
+    files = (tmp_path / "checkpoints").iterdir()
+    checkpoints = {path.stem: read_checkpoint(path).metadata for path in files}
+    assert {name: m.state.step for name, m in checkpoints.items()} == {
+        "best": 3, "last": 6, "epoch_001": 3, "epoch_002": 6,
+    }  # fmt: skip
+    assert checkpoints["last"].metrics == {"AP": 0.2}
+    assert checkpoints["best"].metrics == {"AP": 0.3}
+    assert checkpoints["last"].state.best == 0.3
+    assert checkpoints["last"].config == {"some": "config"}
+
+
+def test_a_loss_that_is_not_finite_names_the_clips_and_keeps_the_checkpoint(setup: Setup, tmp_path: Path) -> None:
+    def spoil() -> None:
+        bias = setup.model.detector.class_embed.bias
+        set_value(bias, np.full(bias.shape, np.nan, np.float32))
+
+    with pytest.raises(UserError, match="the loss is nan at step 5 of epoch 2, on video") as error:
+        setup.run(tmp_path, events={4: spoil})
+    message = str(error.value)
+    last = tmp_path / "checkpoints" / "last.safetensors"
+    assert f"the last good checkpoint is {last}" in message
+    assert message.count("video ") == 2
+    assert message.count(", frames ") == 2
+    assert read_checkpoint(last).metadata.state.step == STEPS_AN_EPOCH
+    assert all(np.isfinite(value).all() for value in read_checkpoint(last).model.values())
+    assert rows(tmp_path)[-1]["step"] == 4
+
+
+def test_a_gradient_that_is_not_finite_stops_too(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = TrainingStep.__call__
+
+    def spoiled(self: TrainingStep, *inputs: Any) -> StepResult:
+        result = good(self, *inputs)
+        return replace(result, gradients=tuple(g * np.inf for g in result.gradients))
+
+    monkeypatch.setattr(TrainingStep, "__call__", spoiled)
+    with pytest.raises(UserError, match="the gradient norm is nan at step 1 of epoch 1, on video") as error:
+        setup.run(tmp_path)
+    assert "no checkpoint had been written yet" in str(error.value)
+    assert not list(tmp_path.glob("**/*.safetensors"))

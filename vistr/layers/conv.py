@@ -1,0 +1,180 @@
+"""Two-dimensional convolution over `[N, H, W, C]`, and its pairing with frozen BatchNorm."""
+
+from __future__ import annotations
+
+import math
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from vistr.layers import backend
+from vistr.layers.parameters import set_value
+from vistr.layers.tables import gather_table, out_size, scatter_table, tap_order_table
+
+
+class ImageConvolution(nn.Cell):
+    """Convolution as a gather of rows and one matrix product, for inputs that need no gradient."""
+
+    def __init__(self, kernel: int, stride: int, padding: int, dilation: int) -> None:
+        super().__init__()
+        self.geometry = (kernel, stride, padding, dilation)
+        self.rows_by_columns = ops.MatMul(transpose_b=True)
+        self.rows_by_rows = ops.MatMul()
+        self.columns_by_rows = ops.MatMul(transpose_a=True)
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        n, h, w, _ = x.shape
+        kernel, stride, padding, dilation = self.geometry
+        out_h = out_size(h, kernel, stride, padding, dilation)
+        out_w = out_size(w, kernel, stride, padding, dilation)
+        columns = ops.stop_gradient(self.columns(x))
+        out = self.rows_by_columns(columns, weight.reshape(weight.shape[0], -1))
+        return out.reshape(n, out_h, out_w, weight.shape[0])
+
+    def columns(self, x: Tensor) -> Tensor:
+        """The input under every (output pixel, tap): `[N*Ho*Wo, k*k*I]`."""
+        n, h, w, channels = x.shape
+        kernel, stride, padding, dilation = self.geometry
+        rows = ops.concat((x.reshape(-1, channels), ops.zeros((1, channels), x.dtype)), 0)
+        table = gather_table(n, h, w, kernel, stride, padding, dilation)
+        return ops.gather(rows, table, 0).reshape(-1, kernel * kernel * channels)
+
+
+class GatherConvolution(ImageConvolution):
+    """The same with the gradient of its input; the backward pass gathers again.
+
+    Keeping only the inputs, not the gathered columns, is what makes training fit in memory. Use one instance per
+    call site: MindSpore mixes up gradients when one cell with its own `bprop` is called twice in a graph.
+    """
+
+    def bprop(self, x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+        n, h, w, channels = x.shape
+        kernel, stride, padding, dilation = self.geometry
+        out_channels, num_taps = weight.shape[0], kernel * kernel
+        dout = dout.reshape(-1, out_channels)
+        rows = ops.concat((dout, ops.zeros((1, out_channels), dout.dtype)), 0)
+        table = scatter_table(n, h, w, kernel, stride, padding, dilation)
+        columns = ops.gather(rows, table, 0).reshape(-1, num_taps * out_channels)
+        by_tap = ops.gather(weight.reshape(-1, channels), tap_order_table(out_channels, num_taps), 0)
+        dx = self.rows_by_rows(columns, by_tap)
+        dweight = self.columns_by_rows(dout, self.columns(x))
+        return dx.reshape(x.shape), dweight.reshape(weight.shape)
+
+
+class NativeConvolution(nn.Cell):
+    """Convolution by the device's own kernel."""
+
+    def __init__(self, kernel: int, stride: int, padding: int, dilation: int) -> None:
+        super().__init__()
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        out = ops.conv2d(
+            x.transpose(0, 3, 1, 2),
+            weight.transpose(0, 3, 1, 2),
+            stride=self.stride,
+            pad_mode="pad",
+            padding=self.padding,
+            dilation=self.dilation,
+        )
+        return out.transpose(0, 2, 3, 1)
+
+
+class PointwiseConvolution(nn.Cell):
+    """Convolution 1x1 of stride 1: a matrix product on every device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows_by_columns = ops.MatMul(transpose_b=True)
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        out_channels = weight.shape[0]
+        out = self.rows_by_columns(x.reshape(-1, x.shape[-1]), weight.reshape(out_channels, -1))
+        return out.reshape(*x.shape[:-1], out_channels)
+
+
+def convolution(kernel: int, stride: int, padding: int, dilation: int, of_image: bool = False) -> nn.Cell:
+    """The kernel for this geometry on the current backend: `(x [N,H,W,I], weight [O,k,k,I]) -> [N,Ho,Wo,O]`.
+
+    `of_image` says that no gradient of `x` is wanted.
+    """
+    if kernel == 1 and stride == 1 and padding == 0:
+        return PointwiseConvolution()
+    if backend.current() == "gather":
+        return (ImageConvolution if of_image else GatherConvolution)(kernel, stride, padding, dilation)
+    return NativeConvolution(kernel, stride, padding, dilation)
+
+
+class Conv2d(nn.Cell):
+    """Convolution with bias: `[N, H, W, I] -> [N, Ho, Wo, O]`; the weight is stored as `[O, k, k, I]`."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, *, bias: bool = True) -> None:
+        super().__init__()
+        self.run = convolution(kernel, 1, kernel // 2, 1)
+        bound = math.sqrt(3 / (in_channels * kernel * kernel))
+        self.weight = uniform((out_channels, kernel, kernel, in_channels), bound, "weight")
+        self.bias = Parameter(np.zeros(out_channels, np.float32), name="bias") if bias else None
+
+    def construct(self, x: Tensor) -> Tensor:
+        out = self.run(x, self.weight.astype(x.dtype))
+        return out if self.bias is None else add_bias(out, self.bias)
+
+
+class ConvNorm(nn.Cell):
+    """Convolution followed by frozen BatchNorm, whose scale goes to the weight or the output: the smaller one."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.run = convolution(kernel, stride, dilation * (kernel // 2), dilation, of_image=in_channels == 3)
+        bound = math.sqrt(6 / (out_channels * kernel * kernel))
+        self.weight = uniform((out_channels, kernel, kernel, in_channels), bound, "weight")
+        self.norm = FrozenBatchNorm(out_channels)
+        self.calibrating = False
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.calibrating:
+            self.norm.calibrate(self.run(x, self.weight))
+        scale, shift = self.norm()
+        if x.shape[0] * x.shape[1] * x.shape[2] < self.weight.size // self.weight.shape[0]:
+            out = self.run(x, self.weight.astype(x.dtype)) * scale.astype(x.dtype)
+        else:
+            out = self.run(x, (self.weight * scale.reshape(-1, 1, 1, 1)).astype(x.dtype))
+        return add_bias(out, shift)
+
+
+class FrozenBatchNorm(nn.Cell):
+    """BatchNorm with fixed statistics and affine parameters, as the scale and shift `[C]` it amounts to."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = fixed(np.ones(channels), "weight")
+        self.bias = fixed(np.zeros(channels), "bias")
+        self.running_mean = fixed(np.zeros(channels), "running_mean")
+        self.running_var = fixed(np.ones(channels), "running_var")
+
+    def construct(self) -> tuple[Tensor, Tensor]:
+        scale = self.weight / ops.sqrt(self.running_var + 1e-5)
+        return scale, self.bias - self.running_mean * scale
+
+    def calibrate(self, x: Tensor) -> None:
+        """Take the statistics of `[..., C]` as this layer's; eager mode only."""
+        rows = x.asnumpy().reshape(-1, x.shape[-1])
+        set_value(self.running_mean, rows.mean(0))
+        set_value(self.running_var, rows.var(0))
+
+
+def add_bias(x: Tensor, bias: Tensor) -> Tensor:
+    """Add a bias `[C]` to the last axis."""
+    rows = ops.bias_add(x.reshape(-1, x.shape[-1]), bias.astype(x.dtype))
+    return rows.reshape(x.shape)
+
+
+def uniform(shape: tuple[int, ...], bound: float, name: str) -> Parameter:
+    """A trainable parameter drawn from U(-bound, bound) with MindSpore-independent, seeded NumPy numbers."""
+    return Parameter(Tensor(np.random.uniform(-bound, bound, shape).astype(np.float32)), name=name)
+
+
+def fixed(value: np.ndarray, name: str) -> Parameter:
+    """A parameter that training leaves alone."""
+    return Parameter(Tensor(value.astype(np.float32), ms.float32), name=name, requires_grad=False)

@@ -1,0 +1,86 @@
+"""The losses (the paper's section 3.3): class, box L1, generalised IoU, focal and dice mask losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+from vistr.layers.resize import resize_bilinear
+from vistr.losses.boxes import generalised_iou
+
+FOCAL_ALPHA = 0.25
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the losses."""
+
+    class_weight: float = 1.0
+    box_weight: float = 5.0
+    giou_weight: float = 2.0
+    mask_weight: float = 1.0
+    dice_weight: float = 1.0
+
+
+class Criterion(nn.Cell):
+    """Weighted total and parts of the loss, given the supervision that matching laid out.
+
+    Returns the scalar total, the class, box and giou losses of every layer `[L, 3]`, and the last layer's mask and
+    dice losses `[2]`. All in float32.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__()
+        self.weights = weights
+
+    def construct(
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        masks: Tensor,
+        classes: Tensor,
+        class_weights: Tensor,
+        target_boxes: Tensor,
+        box_weights: Tensor,
+        target_masks: Tensor,
+        mask_weights: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Shapes as in `Supervision`; `logits [L, B, Q, C+1]`, `boxes [L, B, Q, 4]`, `masks [K, T, H/4, W/4]`."""
+        class_loss = (negative_log_likelihood(logits, classes) * class_weights).sum((1, 2))
+        box_loss = (ops.abs(boxes - target_boxes).sum(-1) * box_weights).sum((1, 2))
+        giou_loss = ((1 - generalised_iou(boxes, target_boxes)) * box_weights).sum((1, 2))
+        focal, dice = mask_losses(masks, target_masks)
+        mask_loss, dice_loss = (focal * mask_weights).sum(), (dice * mask_weights).sum()
+        w = self.weights
+        by_layer = w.class_weight * class_loss + w.box_weight * box_loss + w.giou_weight * giou_loss
+        total = by_layer.sum() + w.mask_weight * mask_loss + w.dice_weight * dice_loss
+        return total, ops.stack((class_loss, box_loss, giou_loss), -1), ops.stack((mask_loss, dice_loss))
+
+
+def negative_log_likelihood(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross entropy of every query: `logits [..., C+1]`, `classes [...]` int32 -> `[...]`."""
+    one_hot = ops.one_hot(classes, logits.shape[-1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
+    return -(ops.log_softmax(logits, -1) * one_hot).sum(-1)
+
+
+def mask_losses(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Focal (arXiv 1708.02002; mean over pixels) and dice loss of every image: `[K, T, h, w] -> [K, T]` each.
+
+    `masks` are logits, enlarged bilinearly to the targets' size `[K, T, H, W]`.
+    """
+    k, num_frames, height, width = targets.shape
+    maps = resize_bilinear(masks.reshape(k * num_frames, *masks.shape[2:]), height, width)
+    x = maps.reshape(k * num_frames, -1)
+    y = targets.reshape(k * num_frames, -1).astype(ms.float32)
+    probability = ops.sigmoid(x)
+    agreement = x * y
+    # The stable form of binary cross entropy; MindSpore's own has no usable gradient on a GPU.
+    entropy = ops.relu(x) - agreement + ops.log1p(ops.exp(-ops.abs(x)))
+    overlap = probability * y
+    missed = probability + y - 2 * overlap
+    alpha = (1 - FOCAL_ALPHA) - (1 - 2 * FOCAL_ALPHA) * y
+    focal = (alpha * entropy * missed * missed).mean(-1)
+    dice = 1 - (2 * overlap.sum(-1) + 1) / (probability.sum(-1) + y.sum(-1) + 1)
+    return focal.reshape(k, num_frames), dice.reshape(k, num_frames)

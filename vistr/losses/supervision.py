@@ -1,0 +1,119 @@
+"""What the matched objects ask of every query, laid out in arrays whose shapes do not change from step to step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vistr.data.clips import ClipTargets
+from vistr.losses.matching import Costs, Match, match_sequences
+from vistr.models.vistr import image_rows
+
+
+class Supervision(NamedTuple):
+    """Targets of L decoder layers, B clips, Q = T*N queries, and of K matched sequences (padded to a bucket)."""
+
+    classes: np.ndarray
+    """int32 `[L, B, Q]`; "no object" where nothing is matched."""
+    class_weights: np.ndarray
+    """float32 `[L, B, Q]`, divided by their sum over the batch."""
+    boxes: np.ndarray
+    """float32 `[L, B, Q, 4]`."""
+    box_weights: np.ndarray
+    """float32 `[L, B, Q]`: 1 / number of boxes where an object is seen, else 0."""
+    query_rows: np.ndarray
+    """int32 `[K, T]`: the query of every image of the last layer's matched sequences."""
+    frame_rows: np.ndarray
+    """int32 `[K, T]`: its frame."""
+    masks: np.ndarray
+    """uint8 `[K, T, H, W]`."""
+    mask_weights: np.ndarray
+    """float32 `[K, T]`: 1 / number of boxes where the object is seen, else 0."""
+
+
+class Normalisers(NamedTuple):
+    """What the losses are divided by; sums over every clip that shares an optimizer step."""
+
+    num_boxes: float
+    """Objects times frames, at least 1."""
+    class_weight: float | None
+    """Sum of the class weights, None: of this batch as matched."""
+
+
+def bucket(count: int, limit: int) -> int:
+    """The padded number of sequences for `count` matched ones: a power of two, so that few graphs are compiled."""
+    size = 1
+    while size < count:
+        size *= 2
+    return min(size, limit)
+
+
+def count_boxes(targets: Sequence[ClipTargets]) -> int:
+    """Objects times frames of a batch, visible or not, as the original counts them."""
+    return sum(t.valid.size for t in targets)
+
+
+def supervise(
+    logits: np.ndarray,
+    boxes: np.ndarray,
+    targets: Sequence[ClipTargets],
+    *,
+    num_instances: int,
+    no_object_weight: float,
+    costs: Costs,
+    normalisers: Normalisers,
+) -> tuple[Supervision, list[Match]]:
+    """Match every layer and lay out its targets; also the last layer's matches.
+
+    `logits [L, B, Q, C+1]`, `boxes [L, B, Q, 4]`.
+    """
+    num_layers, batch, num_queries, num_logits = logits.shape
+    classes = np.full((num_layers, batch, num_queries), num_logits - 1, np.int32)
+    target_boxes = np.full((num_layers, batch, num_queries, 4), 0.5, np.float32)
+    seen = np.zeros((num_layers, batch, num_queries), np.float32)
+    matches: list[Match] = []
+    for layer in range(num_layers):
+        matches = [match_sequences(logits[layer, b], boxes[layer, b], t, costs) for b, t in enumerate(targets)]
+        for b, (match, target) in enumerate(zip(matches, targets, strict=True)):
+            for slot, instance in zip(match.slots, match.objects, strict=True):
+                frames = np.flatnonzero(target.valid[instance])
+                queries = frames * num_instances + slot
+                classes[layer, b, queries] = target.labels[instance]
+                target_boxes[layer, b, queries] = target.boxes[instance, frames]
+                seen[layer, b, queries] = 1
+    weights = np.where(classes == num_logits - 1, np.float32(no_object_weight), np.float32(1))
+    total = weights.sum((1, 2), keepdims=True) if normalisers.class_weight is None else normalisers.class_weight
+    query_rows, frame_rows, masks, mask_weights = _sequences(matches, targets, num_instances)
+    num_boxes = np.float32(normalisers.num_boxes)
+    return Supervision(
+        classes,
+        (weights / total).astype(np.float32),
+        target_boxes,
+        seen / num_boxes,
+        query_rows,
+        frame_rows,
+        masks,
+        mask_weights / num_boxes,
+    ), matches
+
+
+def _sequences(
+    matches: Sequence[Match], targets: Sequence[ClipTargets], num_instances: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, masks and visibility of the matched sequences of all clips, padded to a bucket."""
+    num_frames, height, width = targets[0].masks.shape[1:]
+    count = sum(len(m.slots) for m in matches)
+    size = bucket(count, num_instances * len(targets))
+    sequences = np.zeros(size, int)
+    masks = np.zeros((size, num_frames, height, width), np.uint8)
+    seen = np.zeros((size, num_frames), np.float32)
+    k = 0
+    for b, (match, target) in enumerate(zip(matches, targets, strict=True)):
+        for slot, instance in zip(match.slots, match.objects, strict=True):
+            sequences[k] = b * num_instances + slot
+            masks[k] = target.masks[instance]
+            seen[k] = target.valid[instance]
+            k += 1
+    return (*image_rows(sequences, num_frames, num_instances), masks, seen)

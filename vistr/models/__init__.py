@@ -1,0 +1,1 @@
+"""The network: backbone, position code, transformer, heads, masks, and VisTR that joins them."""

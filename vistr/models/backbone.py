@@ -1,0 +1,133 @@
+"""ResNet (arXiv 1512.03385) with frozen BatchNorm, as feature maps of four strides."""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn, ops
+
+from vistr.layers.conv import ConvNorm
+from vistr.layers.tables import out_size, pool_table
+
+# R10 is ours, of half the width, for demos: no weights of it are published.
+BLOCKS = {"r10": (1, 1, 1, 1), "r18": (2, 2, 2, 2), "r34": (3, 4, 6, 3), "r50": (3, 4, 6, 3), "r101": (3, 4, 23, 3)}
+
+
+class BasicBlock(nn.Cell):
+    """Two 3x3 convolutions and a shortcut (R18, R34)."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(in_channels, width, 3, stride, dilation)
+        self.conv2 = ConvNorm(width, width, 3)
+        self.shortcut = stride != 1 or in_channels != width
+        if self.shortcut:
+            self.downsample = ConvNorm(in_channels, width, 1, stride)
+
+    def construct(self, x: Tensor) -> Tensor:
+        out = self.conv2(ops.relu(self.conv1(x)))
+        return ops.relu(out + (self.downsample(x) if self.shortcut else x))
+
+
+class Bottleneck(nn.Cell):
+    """1x1, 3x3 (which carries the stride) and 1x1 convolutions and a shortcut (R50, R101)."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, width: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(in_channels, width, 1)
+        self.conv2 = ConvNorm(width, width, 3, stride, dilation)
+        self.conv3 = ConvNorm(width, 4 * width, 1)
+        self.shortcut = stride != 1 or in_channels != 4 * width
+        if self.shortcut:
+            self.downsample = ConvNorm(in_channels, 4 * width, 1, stride)
+
+    def construct(self, x: Tensor) -> Tensor:
+        out = self.conv3(ops.relu(self.conv2(ops.relu(self.conv1(x)))))
+        return ops.relu(out + (self.downsample(x) if self.shortcut else x))
+
+
+class MaxPool(nn.Cell):
+    """3x3 maximum with stride 2 over `[N, H, W, C]`, values not negative (it follows a ReLU)."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        # Along the width, then along the height: six reads of every output instead of nine.
+        n, h, w, channels = x.shape
+        out_h, out_w = out_size(h, 3, 2, 1, 1), out_size(w, 3, 2, 1, 1)
+        wide = self.along(x.reshape(n * h, w, 1, channels), out_w)
+        return self.along(wide.reshape(n, h, out_w, channels), out_h).reshape(n, out_h, out_w, channels)
+
+    def along(self, x: Tensor, out_length: int) -> Tensor:
+        """Maximum of three along the second axis of `[N, L, M, C]`."""
+        n, length, width, channels = x.shape
+        rows = ops.concat((x.reshape(-1, channels), ops.zeros((1, channels), x.dtype)), 0)
+        out = ops.gather(rows, pool_table(n, length, width, out_length, 0), 0)
+        out = ops.maximum(out, ops.gather(rows, pool_table(n, length, width, out_length, 1), 0))
+        return ops.maximum(out, ops.gather(rows, pool_table(n, length, width, out_length, 2), 0))
+
+
+class ResNet(nn.Cell):
+    """`[N, H, W, 3]` to the four stages' maps, strides 4, 8, 16, 32 (the last 16 if dilated).
+
+    Every BatchNorm is frozen, and so are conv1 and layer1 with `frozen_stem`; with `trainable` False all of it is.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        dilation: bool = False,
+        frozen_stem: bool = True,
+        trainable: bool = True,
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        block = Bottleneck if name in ("r50", "r101") else BasicBlock
+        width = 32 if name == "r10" else 64
+        self.channels = [width * block.expansion * 2**i for i in range(4)]
+        self.trainable, self.frozen_stem = trainable, frozen_stem
+        self.conv1 = ConvNorm(3, width, 7, 2)
+        self.pool = MaxPool()
+        in_channels = width
+        for i, num_blocks in enumerate(BLOCKS[name]):
+            stride = 1 if i == 0 or (i == 3 and dilation) else 2
+            blocks = [block(in_channels, width * 2**i, stride, 1)]
+            in_channels = self.channels[i]
+            inner = 2 if i == 3 and dilation else 1
+            blocks += [block(in_channels, width * 2**i, 1, inner) for _ in range(num_blocks - 1)]
+            if recompute and i > 0:
+                for cell in blocks:
+                    cell.recompute()
+            self.insert_child_to_cell(f"layer{i + 1}", nn.SequentialCell(blocks))
+        frozen = [self.conv1, self.layer1] if frozen_stem else []
+        if not trainable:
+            frozen = [self]
+        for cell in frozen:
+            for parameter in cell.get_parameters():
+                parameter.requires_grad = False
+
+    def construct(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        stride4 = self.layer1(self.pool(ops.relu(self.conv1(x))))
+        if self.frozen_stem or not self.trainable:
+            stride4 = ops.stop_gradient(stride4)
+        stride8 = self.layer2(stride4)
+        stride16 = self.layer3(stride8)
+        stride32 = self.layer4(stride16)
+        if not self.trainable:
+            stride8, stride16 = ops.stop_gradient(stride8), ops.stop_gradient(stride16)
+            stride32 = ops.stop_gradient(stride32)
+        return stride4, stride8, stride16, stride32
+
+
+def calibrate(backbone: ResNet, images: Tensor) -> None:
+    """Set every frozen BatchNorm's statistics to those of `images [N, H, W, 3]`.
+
+    A backbone that starts from random weights has none: without this its activations grow from block to block.
+    """
+    layers = [cell for _, cell in backbone.cells_and_names() if isinstance(cell, ConvNorm)]
+    for layer in layers:
+        layer.calibrating = True
+    backbone(images)
+    for layer in layers:
+        layer.calibrating = False

@@ -1,0 +1,45 @@
+"""From frames to logits and boxes of every query: backbone, transformer, heads."""
+
+from __future__ import annotations
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+
+from vistr.layers.conv import Conv2d
+from vistr.layers.linear import Linear
+from vistr.models.backbone import ResNet
+from vistr.models.heads import BoxHead
+from vistr.models.transformer import Transformer
+
+
+class Detector(nn.Cell):
+    """VisTR without its masks; `num_queries` is num_frames * num_instances, frame by frame."""
+
+    def __init__(
+        self, backbone: ResNet, transformer: Transformer, channels: int, num_queries: int, num_logits: int
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.input_proj = Conv2d(backbone.channels[3], channels)
+        self.transformer = transformer
+        queries = np.random.standard_normal((num_queries, channels)).astype(np.float32)
+        self.query_embed = Parameter(queries, name="query_embed")
+        self.class_embed = Linear(channels, num_logits)
+        self.bbox_embed = BoxHead(channels)
+
+    def construct(
+        self, frames: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """`frames [B*T, H, W, 3]`, `position [B, L, C]`, `blocked [B, L]` with L = T*h*w.
+
+        Returns logits `[layers, B, Q, num_logits]`, boxes `[layers, B, Q, 4]`, the last states `[B, Q, C]`, the
+        memory `[B*T, h, w, C]` and the backbone's maps of strides 4, 8, 16.
+        """
+        stride4, stride8, stride16, stride32 = self.backbone(frames)
+        tokens = self.input_proj(stride32)
+        batch, channels = position.shape[0], position.shape[2]
+        states, memory = self.transformer(
+            tokens.reshape(batch, -1, channels), self.query_embed.astype(tokens.dtype), position, blocked, noise
+        )
+        logits, boxes = self.class_embed(states), self.bbox_embed(states)
+        return logits, boxes, states[-1], memory.reshape(tokens.shape), stride4, stride8, stride16

@@ -1,0 +1,157 @@
+"""Masks of instance sequences: attention map, mask head, 3-D head (the paper's section 3.3).
+
+All of it is split into what belongs to a frame, computed once, and what belongs to an instance in a frame. An
+"image" below is one instance in one frame; `frame_rows [n]` names the frame (of B*T) behind every image.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.ops import constexpr
+
+from vistr.layers.conv import Conv2d, add_bias, convolution, uniform
+from vistr.layers.conv3d import SequenceConv
+from vistr.layers.deformable import DeformableConv, OffsetConv
+from vistr.layers.linear import Linear
+from vistr.layers.norm import GroupNorm
+from vistr.layers.resize import resize_nearest
+
+
+def of_frames(maps: Tensor, frame_rows: Tensor) -> Tensor:
+    """Frames' maps `[B*T, ...]` repeated for images `[n, ...]`."""
+    rows = ops.gather(maps.reshape(maps.shape[0], -1), frame_rows, 0)
+    return rows.reshape(-1, *maps.shape[1:])
+
+
+@constexpr
+def head_membership(channels: int, num_heads: int) -> Tensor:
+    """`[C, heads]`: 1 where the channel belongs to the head."""
+    head = np.arange(channels) // (channels // num_heads)
+    return Tensor((head[:, None] == np.arange(num_heads)).astype(np.float32))
+
+
+class AttentionMap(nn.Cell):
+    """Where in its frame each query looks: softmax over heads and positions together, `[n, h, w, heads]`."""
+
+    def __init__(self, channels: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_linear = Linear(channels, channels)
+        self.k_linear = Linear(channels, channels)
+        self.scale = 1 / math.sqrt(channels / num_heads)
+        self.keys_by_queries = ops.BatchMatMul()
+
+    def construct(self, queries: Tensor, keys: Tensor, blocked: Tensor) -> Tensor:
+        """`queries [n, C]`, `keys [n, h, w, C]` already projected, `blocked [n, h*w]` as in the transformer."""
+        n, h, w, channels = keys.shape
+        query = (self.q_linear(queries) * self.scale).reshape(n, channels, 1)
+        by_head = query * head_membership(channels, self.num_heads).astype(query.dtype)
+        scores = self.keys_by_queries(keys.reshape(n, h * w, channels), by_head)
+        scores = scores + blocked.reshape(n, h * w, 1).astype(scores.dtype)
+        return ops.softmax(scores.reshape(n, -1), -1).reshape(n, h, w, self.num_heads)
+
+
+class SplitConv(nn.Cell):
+    """3x3 convolution of `concat(frame, image)` as `convolve(frame) + convolve(image)`: the first once a frame."""
+
+    def __init__(self, frame_channels: int, image_channels: int) -> None:
+        super().__init__()
+        channels = frame_channels + image_channels
+        self.frame_channels = frame_channels
+        self.weight = uniform((channels, 3, 3, channels), math.sqrt(3 / (channels * 9)), "weight")
+        self.bias = Parameter(np.zeros(channels, np.float32), name="bias")
+        self.run_frame = convolution(3, 1, 1, 1)
+        self.run_image = convolution(3, 1, 1, 1)
+
+    def of_frame(self, frames: Tensor) -> Tensor:
+        return add_bias(self.run_frame(frames, self.weight.astype(frames.dtype)[..., : self.frame_channels]), self.bias)
+
+    def of_image(self, images: Tensor) -> Tensor:
+        return self.run_image(images, self.weight.astype(images.dtype)[..., self.frame_channels :])
+
+
+class MaskHead(nn.Cell):
+    """Attention maps refined by the backbone's maps, coarse to fine: `[n, H/4, W/4, C/16]`."""
+
+    def __init__(self, channels: int, num_heads: int, stage_channels: list[int]) -> None:
+        super().__init__()
+        widths = [channels // 2, channels // 4, channels // 8, channels // 16]
+        self.lay1 = SplitConv(channels, num_heads)
+        self.lay2 = Conv2d(channels + num_heads, widths[0], 3)
+        self.lay3 = Conv2d(widths[0], widths[1], 3)
+        self.lay4 = Conv2d(widths[1], widths[2], 3)
+        self.gn1, self.gn2 = GroupNorm(8, channels + num_heads), GroupNorm(8, widths[0])
+        self.gn3, self.gn4, self.gn5 = GroupNorm(8, widths[1]), GroupNorm(8, widths[2]), GroupNorm(8, widths[3])
+        self.adapter1 = Conv2d(stage_channels[2], widths[0])
+        self.adapter2 = Conv2d(stage_channels[1], widths[1])
+        self.adapter3 = Conv2d(stage_channels[0], widths[2])
+        self.conv_offset = OffsetConv(widths[2])
+        self.dcn = DeformableConv(widths[2], widths[3])
+
+    def of_frame(self, memory: Tensor, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What every instance of a frame shares, from the memory map and the maps of strides 4, 8, 16."""
+        return self.lay1.of_frame(memory), self.adapter1(maps[2]), self.adapter2(maps[1]), self.adapter3(maps[0])
+
+    def construct(self, attention: Tensor, shared: tuple[Tensor, Tensor, Tensor, Tensor], frame_rows: Tensor) -> Tensor:
+        x = self.lay1.of_image(attention) + of_frames(shared[0], frame_rows)
+        x = ops.relu(self.gn1(x))
+        x = ops.relu(self.gn2(self.lay2(x)))
+        x = ops.relu(self.gn3(self.lay3(self.refine(x, shared[1], frame_rows))))
+        x = ops.relu(self.gn4(self.lay4(self.refine(x, shared[2], frame_rows))))
+        x = self.refine(x, shared[3], frame_rows)
+        dy, dx = self.conv_offset(x)
+        return ops.relu(self.gn5(self.dcn(x, dy, dx)))
+
+    def refine(self, x: Tensor, finer: Tensor, frame_rows: Tensor) -> Tensor:
+        return of_frames(finer, frame_rows) + resize_nearest(x, finer.shape[1], finer.shape[2])
+
+
+class SequenceHead(nn.Cell):
+    """Dilated 3-D convolutions over each instance's sequence: `[K, T, h, w, C] -> [K, T, h, w]` logits."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        width = in_channels // 2
+        self.conv1, self.gn1 = SequenceConv(in_channels, width, 2), GroupNorm(4, width)
+        self.conv2, self.gn2 = SequenceConv(width, width, 2), GroupNorm(4, width)
+        self.conv3, self.gn3 = SequenceConv(width, width, 2), GroupNorm(4, width)
+        self.out = Linear(width, 1)
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = ops.relu(self.gn1(self.conv1(x)))
+        x = ops.relu(self.gn2(self.conv2(x)))
+        x = ops.relu(self.gn3(self.conv3(x)))
+        return self.out(x).reshape(x.shape[:-1])
+
+
+class Segmenter(nn.Cell):
+    """Masks of chosen instance sequences only: training reads the matched slots, and no others are computed."""
+
+    def __init__(self, channels: int, num_heads: int, stage_channels: list[int]) -> None:
+        super().__init__()
+        self.bbox_attention = AttentionMap(channels, num_heads)
+        self.mask_head = MaskHead(channels, num_heads, stage_channels)
+        self.insmask_head = SequenceHead(channels // 16)
+
+    def of_frame(self, memory: Tensor, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """The per-frame part: `memory [B*T, h, w, C]` and maps of strides 4, 8, 16 to five maps `[B*T, ...]`."""
+        return (self.bbox_attention.k_linear(memory), *self.mask_head.of_frame(memory, maps))
+
+    def construct(
+        self, shared: tuple[Tensor, ...], states: Tensor, blocked: Tensor, query_rows: Tensor, frame_rows: Tensor
+    ) -> Tensor:
+        """Mask logits `[K, T, H/4, W/4]` of K sequences.
+
+        `shared` is `of_frame`'s result; `states [B*T*N, C]` the last decoder states; `blocked [B*T, h*w]`;
+        `query_rows`, `frame_rows` int32 `[K, T]` the query and the frame of every image.
+        """
+        num_sequences, num_frames = query_rows.shape
+        frames = frame_rows.reshape(-1)
+        queries = ops.gather(states, query_rows.reshape(-1), 0)
+        keys = of_frames(shared[0], frames)
+        attention = self.bbox_attention(queries, keys, ops.gather(blocked, frames, 0))
+        x = self.mask_head(attention, shared[1:], frames)
+        return self.insmask_head(x.reshape(num_sequences, num_frames, *x.shape[1:]))

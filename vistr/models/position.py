@@ -1,0 +1,40 @@
+"""Three-dimensional sine position code (the paper's section 3.2)."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+
+def position_code(padding: np.ndarray, channels: int) -> np.ndarray:
+    """Sine code of frame, row and column, a third of the channels each, counted over what is not padding.
+
+    `padding` bool `[B, T, h, w]` (True = padding); the result is float32 `[B, T*h*w, channels]`. `channels` must be
+    a multiple of 6. The few masks that a dataset's size buckets give are computed once.
+    """
+    return _cached(padding.tobytes(), padding.shape, channels)
+
+
+@lru_cache(maxsize=16)
+def _cached(content: bytes, shape: tuple[int, int, int, int], channels: int) -> np.ndarray:
+    seen = ~np.frombuffer(content, bool).reshape(shape)
+    width = channels // 3
+    frequency = np.float32(10000) ** (2 * (np.arange(width) // 2).astype(np.float32) / width)
+    codes: list[np.ndarray] = []
+    for axis in (1, 2, 3):
+        place = np.cumsum(seen, axis, dtype=np.float32)
+        last = np.take(place, [-1], axis)
+        angle = (place / (last + np.float32(1e-6)) * np.float32(2 * math.pi))[..., None] / frequency
+        pairs = np.stack([np.sin(angle[..., 0::2]), np.cos(angle[..., 1::2])], -1)
+        codes.append(pairs.reshape(*shape, width))
+    code: np.ndarray = np.concatenate(codes, -1).astype(np.float32).reshape(shape[0], -1, channels)
+    return code
+
+
+def shrink_padding(padding: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Padding at a feature map's size, nearest neighbour: bool `[B, T, H, W] -> [B, T, height, width]`."""
+    rows = np.minimum((np.arange(height) * np.float32(padding.shape[2] / height)).astype(int), padding.shape[2] - 1)
+    columns = np.minimum((np.arange(width) * np.float32(padding.shape[3] / width)).astype(int), padding.shape[3] - 1)
+    return np.ascontiguousarray(padding[:, :, rows][:, :, :, columns])

@@ -1,0 +1,144 @@
+"""Encoder over all tokens of a clip and decoder over its instance queries (the paper's section 3.2)."""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn, ops
+
+from vistr.layers.attention import MultiHeadAttention
+from vistr.layers.dropout import Dropout
+from vistr.layers.linear import Linear
+from vistr.layers.norm import LayerNorm
+
+SITES_A_LAYER = 8
+
+
+class EncoderLayer(nn.Cell):
+    """Self-attention and feed-forward network over `[B, L, C]`; position enters queries and keys only."""
+
+    def __init__(self, channels: int, num_heads: int, feedforward: int, pre_norm: bool, site: int) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.self_attn = MultiHeadAttention(channels, num_heads, site)
+        self.linear1 = Linear(channels, feedforward)
+        self.linear2 = Linear(feedforward, channels)
+        self.norm1, self.norm2 = LayerNorm(channels), LayerNorm(channels)
+        self.dropout1, self.dropout2, self.dropout3 = Dropout(site + 1), Dropout(site + 2), Dropout(site + 3)
+
+    def construct(self, x: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None) -> Tensor:
+        if self.pre_norm:
+            x = x + self.dropout1(self.attend(self.norm1(x), position, blocked, noise), noise)
+            return x + self.dropout3(self.feed_forward(self.norm2(x), noise), noise)
+        x = self.norm1(x + self.dropout1(self.attend(x, position, blocked, noise), noise))
+        return self.norm2(x + self.dropout3(self.feed_forward(x, noise), noise))
+
+    def attend(self, x: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None) -> Tensor:
+        placed = x + position
+        return self.self_attn(placed, placed, x, blocked, noise)
+
+    def feed_forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        return self.linear2(self.dropout2(ops.relu(self.linear1(x)), noise))
+
+
+class DecoderLayer(nn.Cell):
+    """Self-attention of the queries, attention to the encoder's memory, and feed-forward network."""
+
+    def __init__(self, channels: int, num_heads: int, feedforward: int, pre_norm: bool, site: int) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.self_attn = MultiHeadAttention(channels, num_heads, site)
+        self.multihead_attn = MultiHeadAttention(channels, num_heads, site + 1)
+        self.linear1 = Linear(channels, feedforward)
+        self.linear2 = Linear(feedforward, channels)
+        self.norm1, self.norm2, self.norm3 = LayerNorm(channels), LayerNorm(channels), LayerNorm(channels)
+        self.dropout1, self.dropout2 = Dropout(site + 2), Dropout(site + 3)
+        self.dropout3, self.dropout4 = Dropout(site + 4), Dropout(site + 5)
+
+    def construct(
+        self, x: Tensor, query: Tensor, memory: Tensor, placed_memory: Tensor, blocked: Tensor, noise: Tensor | None
+    ) -> Tensor:
+        if self.pre_norm:
+            x = x + self.dropout1(self.attend_queries(self.norm1(x), query, noise), noise)
+            seen = self.multihead_attn(self.norm2(x) + query, placed_memory, memory, blocked, noise)
+            x = x + self.dropout2(seen, noise)
+            return x + self.dropout4(self.feed_forward(self.norm3(x), noise), noise)
+        x = self.norm1(x + self.dropout1(self.attend_queries(x, query, noise), noise))
+        seen = self.multihead_attn(x + query, placed_memory, memory, blocked, noise)
+        x = self.norm2(x + self.dropout2(seen, noise))
+        return self.norm3(x + self.dropout4(self.feed_forward(x, noise), noise))
+
+    def attend_queries(self, x: Tensor, query: Tensor, noise: Tensor | None) -> Tensor:
+        placed = x + query
+        return self.self_attn(placed, placed, x, None, noise)
+
+    def feed_forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        return self.linear2(self.dropout3(ops.relu(self.linear1(x)), noise))
+
+
+class Encoder(nn.Cell):
+    """A stack of encoder layers."""
+
+    def __init__(self, layers: list[EncoderLayer], norm: LayerNorm | None) -> None:
+        super().__init__()
+        self.layers = nn.CellList(layers)
+        self.norm = norm
+
+    def construct(self, x: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, position, blocked, noise)
+        return x if self.norm is None else self.norm(x)
+
+
+class Decoder(nn.Cell):
+    """A stack of decoder layers, every one's normalised output kept."""
+
+    def __init__(self, layers: list[DecoderLayer], norm: LayerNorm) -> None:
+        super().__init__()
+        self.layers = nn.CellList(layers)
+        self.norm = norm
+
+    def construct(
+        self, query: Tensor, memory: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None
+    ) -> Tensor:
+        x = ops.zeros_like(query)
+        placed_memory = memory + position
+        outputs = []
+        for layer in self.layers:
+            x = layer(x, query, memory, placed_memory, blocked, noise)
+            outputs.append(self.norm(x))
+        return ops.stack(outputs, 0)
+
+
+class Transformer(nn.Cell):
+    """Tokens `[B, L, C]` and queries `[Q, C]` to decoder states `[layers, B, Q, C]` and memory `[B, L, C]`.
+
+    Token order is (frame, row, column); `blocked [B, L]` is 0 or, at padding, a large negative number.
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        num_heads: int,
+        num_encoder_layers: int,
+        num_decoder_layers: int,
+        feedforward_dim: int,
+        pre_norm: bool,
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        sizes = (hidden_dim, num_heads, feedforward_dim, pre_norm)
+        encoder = [EncoderLayer(*sizes, SITES_A_LAYER * i) for i in range(num_encoder_layers)]
+        first = num_encoder_layers
+        decoder = [DecoderLayer(*sizes, SITES_A_LAYER * (first + i)) for i in range(num_decoder_layers)]
+        if recompute:
+            layers: list[nn.Cell] = [*encoder, *decoder]
+            for layer in layers:
+                layer.recompute()
+        self.encoder = Encoder(encoder, LayerNorm(hidden_dim) if pre_norm else None)
+        self.decoder = Decoder(decoder, LayerNorm(hidden_dim))
+
+    def construct(
+        self, tokens: Tensor, query: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        memory = self.encoder(tokens, position, blocked, noise)
+        queries = ops.tile(query.reshape(1, *query.shape), (tokens.shape[0], 1, 1))
+        return self.decoder(queries, memory, position, blocked, noise), memory

@@ -1,0 +1,38 @@
+"""`task=evaluate`: what a checkpoint finds in videos, and its AP where there is a truth."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from vistr.compose import adopt_checkpoint
+from vistr.config import Config
+from vistr.models.vistr import build_model
+from vistr.tasks.reporting import evaluate_videos, run_settings
+from vistr.tasks.sources import evaluation_videos, with_categories
+from vistr.training.checkpoint import load_weights, read_checkpoint
+from vistr.training.tracking import Tracker
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: Config) -> dict[str, float]:
+    """Evaluate config.checkpoint (a file or a run's folder) over dataset.split; returns the figures, if any.
+
+    The checkpoint says what network it is, and what data it was trained for unless the user names other data.
+    """
+    assert config.checkpoint is not None
+    checkpoint = read_checkpoint(Path(config.checkpoint))
+    config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
+    assert config.run_dir is not None
+    videos = with_categories(evaluation_videos(config), checkpoint.metadata.categories, checkpoint.path)
+    model = build_model(config, len(checkpoint.metadata.categories))
+    load_weights(model, checkpoint)
+    logger.info("%s, %d videos (%s)", checkpoint.path, len(videos.videos), videos.annotation_file)
+    folder = Path(config.run_dir)
+    with Tracker(folder) as tracker:
+        tracker.text("config", run_settings(config))
+        state = checkpoint.metadata.state
+        figures = evaluate_videos(config, model, videos, folder, tracker, state.step, state.epoch)
+    logger.info("results.json, results.zip and pictures: %s", folder / "results")
+    return figures

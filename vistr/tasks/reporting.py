@@ -1,0 +1,117 @@
+"""Results of some videos and where a person finds them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from vistr.compose import to_dict
+from vistr.config import Config
+from vistr.data.videos import VideoSet
+from vistr.evaluation.truth import truth_of
+from vistr.evaluation.ytvis import evaluate
+from vistr.inference.predictor import ClipSettings, Predictor
+from vistr.models.vistr import VisTR
+from vistr.results.pictures import video_sheet
+from vistr.training.tracking import Tracker
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate_videos(
+    config: Config,
+    model: VisTR,
+    video_set: VideoSet,
+    folder: Path,
+    tracker: Tracker,
+    step: int = 0,
+    epoch: int = 0,
+) -> dict[str, float]:
+    """Run the network over the videos and write what it found: results, pictures and, with a truth, the figures."""
+    if not video_set.videos:
+        return {}
+    results, seconds = find_tracks(config, model, video_set)
+    write_results(folder / "results", results)
+    draw_videos(config, video_set, results, folder / "results", tracker, step)
+    frames = sum(len(v) for v in video_set.videos)
+    logger.info(
+        "%d videos, %d frames in %.1f s (%.1f frames/s)", len(video_set.videos), frames, seconds, frames / seconds
+    )
+    if not video_set.has_truth:
+        logger.info("%s has no truth: no AP; upload results.zip to the evaluation server", video_set.annotation_file)
+        return {}
+    evaluation = evaluate(truth_of(video_set), results)
+    write_json(folder / "metrics.json", evaluation.to_json())
+    by_category = {f"AP/{row['name']}": row["AP"] for row in evaluation.per_category.values()}
+    tracker.scalars(step, {**evaluation.figures, **by_category}, "eval", epoch=epoch)
+    logger.info("AP of %d videos after step %d:\n%s", len(video_set.videos), step, evaluation.table())
+    return evaluation.figures
+
+
+def find_tracks(config: Config, model: VisTR, video_set: VideoSet) -> tuple[list[dict[str, Any]], float]:
+    """Official results entries of all videos, and the seconds they took."""
+    dataset = config.dataset
+    settings = ClipSettings(
+        config.num_frames, dataset.short_side, dataset.long_side, dataset.size_divisor, dataset.clip_overlap
+    )
+    predictor = Predictor(model, settings, min_score=config.task.min_score)
+    results: list[dict[str, Any]] = []
+    started = said = time.monotonic()
+    for count, video in enumerate(video_set.videos, 1):
+        results += predictor.results(video_set, video)
+        if time.monotonic() - said > 30:
+            said = time.monotonic()
+            left = (said - started) / count * (len(video_set.videos) - count)
+            logger.info("%d of %d videos, %.0f s left", count, len(video_set.videos), left)
+    return results, time.monotonic() - started
+
+
+def draw_videos(
+    config: Config, video_set: VideoSet, results: list[dict[str, Any]], folder: Path, tracker: Tracker, step: int
+) -> None:
+    """Pictures of the first few videos, truth above what was found; in TensorBoard too."""
+    for video in video_set.videos[: config.task.num_pictures]:
+        sheet = video_sheet(video_set, video, results)
+        Image.fromarray(sheet).save(folder / f"video_{video.id}.png")
+        tracker.image(f"videos/{video.id}", sheet, step)
+
+
+def write_results(folder: Path, results: list[dict[str, Any]]) -> None:
+    """`results.json` in the official format, and the zip that the evaluation server takes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "results.json", results)
+    with zipfile.ZipFile(folder / "results.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "results.json", "results.json")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(json.dumps(content), encoding="utf-8")
+    os.replace(draft, path)
+
+
+def run_settings(config: Config) -> str:
+    """The configuration as Markdown, for TensorBoard."""
+    return f"```yaml\n{yaml.safe_dump(to_dict(config), sort_keys=False)}```"
+
+
+def say_where_things_are(config: Config, folder: Path, figures: dict[str, float]) -> None:
+    """The last lines of a run: what came out and where to look."""
+    shown = os.path.relpath(folder)
+    lines = ["", "Done. What there is to look at:"]
+    if figures:
+        lines.append(f"  held-out AP {figures['AP']:.3f}, AP50 {figures['AP50']:.3f}: {shown}/metrics.json")
+    if (folder / "results").is_dir():
+        lines.append(f"  pictures, truth above what was found: {shown}/results/video_*.png")
+    lines.append(f"  checkpoints: {shown}/checkpoints (python run.py task=evaluate checkpoint={shown})")
+    lines.append(f"  curves: tensorboard --logdir {os.path.relpath(config.outputs)}")
+    logger.info("\n".join(lines))

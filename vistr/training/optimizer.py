@@ -1,0 +1,124 @@
+"""AdamW (arXiv 1711.05101) with a slower backbone and global-norm clipping, as one compiled update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from vistr.layers.parameters import set_value
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rates over the training: a linear warm-up, then a step down."""
+
+    learning_rate: float
+    backbone_learning_rate: float
+    drop_epoch: int
+    drop_factor: float
+    warmup_steps: int = 0
+
+    def rates(self, epoch: int, step: int) -> tuple[float, float]:
+        """Learning rates of the backbone and of the rest, at a step counted from 0 in an epoch counted from 0."""
+        factor = self.drop_factor if epoch >= self.drop_epoch else 1.0
+        if step < self.warmup_steps:
+            factor *= (step + 1) / self.warmup_steps
+        return self.backbone_learning_rate * factor, self.learning_rate * factor
+
+
+_square_sum = ops.MultitypeFuncGraph("square_sum")
+_update = ops.MultitypeFuncGraph("update")
+
+
+@_square_sum.register("Tensor")
+def _square_sum_of(gradient: Tensor) -> Tensor:
+    # A product with ones: MindSpore's reductions take six times as long on a CPU.
+    rows = gradient.reshape(gradient.shape[0], -1)
+    return ops.matmul(ops.ones((1, rows.shape[0]), rows.dtype), rows * rows).sum()
+
+
+@_update.register("Function", "Tensor", "Tensor", "Tensor", "Bool", "Tensor", "Tensor", "Tensor", "Tensor")
+def _update_one(
+    adam: Any,
+    scalars: Tensor,
+    decays: Tensor,
+    shrink: Tensor,
+    is_backbone: bool,
+    variable: Parameter,
+    first: Parameter,
+    second: Parameter,
+    gradient: Tensor,
+) -> Tensor:
+    group = 0 if is_backbone else 1
+    decayed = ops.assign(variable, variable * decays[group])
+    gradient = ops.depend(gradient * shrink, decayed)
+    moved = adam(variable, first, second, scalars[2], scalars[3], scalars[group], *BETAS, scalars[4], gradient)
+    return moved[0]
+
+
+class AdamW(nn.Cell):
+    """Optimizer state and update of a fixed list of parameters, whose order the gradients must follow.
+
+    MindSpore's AdamWeightDecay lacks the bias correction and takes ten times as long; its AdamW takes twice.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], *, weight_decay: float, clip_norm: float) -> None:
+        super().__init__()
+        self.weight_decay, self.clip_norm = weight_decay, clip_norm
+        self.variables = ms.ParameterTuple(parameters)
+        self.is_backbone = tuple("backbone." in p.name for p in parameters)
+        self.first = ms.ParameterTuple(_zeros_like(p, "first") for p in parameters)
+        self.second = ms.ParameterTuple(_zeros_like(p, "second") for p in parameters)
+        self.num_updates = 0
+        self.adam = ops.Adam()
+        self.each = ops.HyperMap()
+
+        @ms.jit
+        def update(scalars: Tensor, *gradients: Tensor) -> Tensor:
+            return self(scalars, *gradients)
+
+        self.run = update
+
+    def construct(self, scalars: Tensor, *gradients: Tensor) -> Tensor:
+        """Clip, decay, step; `scalars` are (backbone's rate, rate, beta1^t, beta2^t, epsilon). Returns the norm."""
+        norm = ops.sqrt(ops.addn(self.each(_square_sum, gradients)))
+        shrink = ops.ones_like(norm)
+        if self.clip_norm > 0:
+            shrink = ops.minimum(shrink, self.clip_norm / (norm + 1e-6))
+        decays = 1 - scalars[:2] * self.weight_decay
+        update = ops.partial(_update, self.adam, scalars, decays, shrink)
+        self.each(update, self.is_backbone, self.variables, self.first, self.second, gradients)
+        return norm
+
+    def step(self, gradients: Sequence[Tensor], rates: tuple[float, float]) -> Tensor:
+        """Update every parameter; returns the gradients' global norm before clipping, a scalar tensor."""
+        self.num_updates += 1
+        power1, power2 = (beta**self.num_updates for beta in BETAS)
+        # The kernel adds epsilon before the second moment's correction, the paper after it.
+        scalars = [*rates, power1, power2, EPSILON * np.sqrt(1 - power2)]
+        return self.run(Tensor(np.array(scalars, np.float32)), *gradients)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything needed to go on: moments by parameter name, and the number of updates."""
+        arrays: dict[str, Any] = {p.name: p.asnumpy() for p in (*self.first, *self.second)}
+        return {**arrays, "num_updates": np.array(self.num_updates)}
+
+    def load_state(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take back what `state` gave."""
+        for parameter in (*self.first, *self.second):
+            set_value(parameter, arrays[parameter.name])
+        self.num_updates = int(arrays["num_updates"])
+
+
+def _zeros_like(parameter: Parameter, name: str) -> Parameter:
+    return Parameter(
+        Tensor(np.zeros(parameter.shape, np.float32)), name=f"{name}.{parameter.name}", requires_grad=False
+    )

@@ -1,0 +1,242 @@
+"""The training loop: batches in, optimizer steps, records, checkpoints; stops and goes on without a trace."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+from mindspore import Tensor
+
+from vistr.data.clips import Batch
+from vistr.data.loader import ClipLoader
+from vistr.device import DeviceName, peak_memory_gb
+from vistr.errors import UserError
+from vistr.layers.dropout import noise_pool
+from vistr.losses.supervision import Normalisers, count_boxes
+from vistr.models.vistr import VisTR
+from vistr.training.checkpoint import Metadata, TrainingState, save_checkpoint
+from vistr.training.optimizer import AdamW, Schedule
+from vistr.training.progress import Progress
+from vistr.training.step import TrainingStep
+from vistr.training.tracking import Tracker
+
+logger = logging.getLogger(__name__)
+
+CONSOLE_LOSSES = ("loss", "class", "box", "giou", "mask", "dice")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train and how often to do what; epochs and steps are the optimizer's."""
+
+    epochs: int
+    max_steps: int | None
+    accumulation_steps: int
+    dropout: float
+    seed: int
+    log_every: int
+    evaluate_every: int
+    checkpoint_every: int
+    save_minutes: float
+
+
+class Trainer:
+    """Trains one network in one run folder.
+
+    `evaluate(step, epoch)` returns the figures of the held-out videos, empty where there are none.
+    """
+
+    def __init__(
+        self,
+        model: VisTR,
+        step: TrainingStep,
+        optimizer: AdamW,
+        schedule: Schedule,
+        loader: ClipLoader,
+        plan: Plan,
+        tracker: Tracker,
+        metadata: Metadata,
+        folder: Path,
+        device: DeviceName,
+        evaluate: Callable[[int, int], dict[str, float]],
+    ) -> None:
+        self.model, self.step, self.optimizer, self.schedule = model, step, optimizer, schedule
+        self.loader, self.plan, self.tracker, self.metadata = loader, plan, tracker, metadata
+        self.folder, self.device, self.evaluate = folder / "checkpoints", device, evaluate
+        self.state: TrainingState = metadata.state
+        self.steps_an_epoch = math.ceil(len(loader) / plan.accumulation_steps)
+        self.total_steps = min(plan.epochs * self.steps_an_epoch, plan.max_steps or math.inf)
+        self.progress = Progress(num_epochs=plan.epochs, total_steps=int(self.total_steps), start_step=self.state.step)
+        self.saved_at = time.monotonic()
+
+    def run(self) -> dict[str, float]:
+        """Train to the end of the plan; returns the last figures of the held-out videos.
+
+        Raises KeyboardInterrupt, after saving, where the user or the system asks to stop, and UserError where the
+        loss is not finite.
+        """
+        with stop_requests() as stop_requested:
+            # A run that was stopped right after its last step has an epoch to end yet.
+            unfinished = self.state.step < self.total_steps or self.state.step_in_epoch > 0
+            while unfinished:
+                self.run_epoch(stop_requested)
+                self.end_epoch()
+                unfinished = self.state.step < self.total_steps
+        return self.metadata.metrics
+
+    def run_epoch(self, stop_requested: Callable[[], bool]) -> None:
+        """What is left of the present epoch."""
+        state, plan = self.state, self.plan
+        start = state.step_in_epoch * plan.accumulation_steps
+        batches = self.loader.epoch(state.epoch, start)
+        try:
+            while state.step < self.total_steps:
+                waiting = time.perf_counter()
+                group = list(itertools.islice(batches, plan.accumulation_steps))
+                if not group:
+                    return
+                self.optimize(group, time.perf_counter() - waiting)
+                if stop_requested():
+                    self.save("last")
+                    logger.info(
+                        "stopped after step %d; to go on: python run.py resume=%s", state.step, self.folder.parent
+                    )
+                    raise KeyboardInterrupt
+                if time.monotonic() - self.saved_at > plan.save_minutes * 60:
+                    self.save("last")
+        finally:
+            batches.close()
+
+    def optimize(self, group: Sequence[Batch], waited: float) -> None:
+        """One optimizer step over a group of batches, recorded."""
+        state, plan = self.state, self.plan
+        rates = self.schedule.rates(state.epoch, state.step)
+        losses, gradients, seconds = self.accumulate(group)
+        if not math.isfinite(losses["loss"]):
+            raise UserError(self.explain_not_finite(group, "loss", losses["loss"]))
+        started = time.perf_counter()
+        norm = float(self.optimizer.step(gradients, rates).asnumpy())
+        if not math.isfinite(norm):
+            # The weights in memory are spoiled by now, the saved ones are not.
+            raise UserError(self.explain_not_finite(group, "gradient norm", norm))
+        seconds |= {"optimizer": time.perf_counter() - started, "data": waited}
+        state.step += 1
+        state.step_in_epoch += 1
+        num_clips = sum(len(batch.targets) for batch in group)
+        self.progress.step(num_clips)
+        memory = peak_memory_gb(self.device)
+        values = losses | {
+            "learning_rate": rates[1],
+            "grad_norm": norm,
+            "clips_per_second": self.progress.clips_per_second,
+            "memory_gb": memory,
+        }
+        values |= {f"seconds_{part}": spent for part, spent in seconds.items()}
+        self.tracker.scalars(state.step, values, "train", epoch=state.epoch + 1)
+        if state.step % plan.log_every == 0 or state.step in (1, self.total_steps):
+            shown = {name: losses[name] for name in CONSOLE_LOSSES}
+            self.progress.log(state.epoch + 1, shown, learning_rate=rates[1], grad_norm=norm, memory_gb=memory)
+
+    def accumulate(self, group: Sequence[Batch]) -> tuple[dict[str, float], Sequence[Tensor], dict[str, float]]:
+        """Losses, gradients and times of a group of batches, which together equal one large batch."""
+        normalisers = group_normalisers(group, self.model.num_instances, self.step.no_object_weight)
+        gradients: Sequence[Tensor] = ()
+        losses: dict[str, float] = {}
+        seconds: dict[str, float] = {}
+        for i, batch in enumerate(group):
+            noise = None
+            if self.plan.dropout > 0:
+                # Every batch of a group draws its own noise.
+                draw = self.state.step * self.plan.accumulation_steps + i
+                noise = noise_pool(self.plan.dropout, self.plan.seed, draw)
+            result = self.step(batch, noise, normalisers)
+            gradients = (
+                [a + b for a, b in zip(gradients, result.gradients, strict=True)] if gradients else result.gradients
+            )
+            for total, part in ((losses, result.losses), (seconds, result.seconds)):
+                for name, value in part.items():
+                    total[name] = total.get(name, 0.0) + value
+        for name in ("class_error", "cardinality_error"):
+            losses[name] /= len(group)
+        return losses, gradients, seconds
+
+    def end_epoch(self) -> None:
+        """Evaluate and save as the plan says; at the end of the training in any case."""
+        state, plan = self.state, self.plan
+        over = state.step >= self.total_steps
+        complete = state.step_in_epoch >= self.steps_an_epoch
+        epoch = state.epoch + 1
+        if complete:
+            state.epoch, state.step_in_epoch = epoch, 0
+        with self.progress.aside():
+            if over or (complete and epoch % plan.evaluate_every == 0):
+                figures = self.evaluate(state.step, epoch)
+                self.metadata.metrics = figures
+                if figures and figures["AP"] > state.best:
+                    state.best = figures["AP"]
+                    self.save("best")
+            self.save("last")
+            if complete and plan.checkpoint_every and epoch % plan.checkpoint_every == 0:
+                self.save(f"epoch_{epoch:03d}")
+
+    def save(self, name: str) -> None:
+        """Write one of the run's checkpoints."""
+        save_checkpoint(self.folder / f"{name}.safetensors", self.model, self.metadata, self.optimizer.state())
+        self.saved_at = time.monotonic()
+
+    def explain_not_finite(self, group: Sequence[Batch], what: str, value: float) -> str:
+        """The sentence for a value that is not finite: where, on which clips, and what is left."""
+        clips = "; ".join(
+            f"video {t.video_id}, frames {t.frames[0]} to {t.frames[-1]}" for b in group for t in b.targets
+        )
+        last = self.folder / "last.safetensors"
+        kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint had been written yet"
+        return (
+            f"the {what} is {value} at step {self.state.step + 1} of epoch {self.state.epoch + 1}, on {clips};"
+            f" {kept}; lower optimizer.learning_rate and try again"
+        )
+
+
+def group_normalisers(group: Sequence[Batch], num_slots: int, no_object_weight: float) -> Normalisers:
+    """What the losses of batches that share an optimizer step are divided by.
+
+    For one batch the class weights are summed as they are matched. Over several they must be known before the first
+    is matched: every object is taken as matched, of a clip with more objects than slots those seen longest.
+    """
+    num_boxes = max(1, sum(count_boxes(batch.targets) for batch in group))
+    if len(group) == 1:
+        return Normalisers(num_boxes, None)
+    weight = 0.0
+    for target in (t for batch in group for t in batch.targets):
+        seen = int(np.sort(target.valid.sum(1))[::-1][:num_slots].sum())
+        weight += seen + no_object_weight * (num_slots * len(target.frames) - seen)
+    return Normalisers(num_boxes, weight)
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a question that can be asked between steps; a second Ctrl-C stops at once."""
+    requested = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        if requested:
+            raise KeyboardInterrupt
+        requested = True
+        logger.info("stopping after this step (once more to stop at once)")
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: requested
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,43 @@
+"""Strict loading of arrays into a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from mindspore import nn
+
+from vistr.errors import UserError
+from vistr.layers.parameters import set_value
+from vistr.weights.names import from_torch_layout, torch_name, torch_shape
+
+
+def load_torch_state_dict(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> None:
+    """Load the original VisTR's state dict `{name: array}` into `model`, all or nothing.
+
+    Raises UserError that names what is missing, unused or of another shape. `num_batches_tracked` is ignored.
+    """
+    parameters = {torch_name(p.name): p for p in model.get_parameters()}
+    offered = {name for name in arrays if not name.endswith("num_batches_tracked")}
+    missing = sorted(set(parameters) - offered)
+    unused = sorted(offered - set(parameters))
+    misshapen = [
+        f"{name} is {tuple(np.shape(arrays[name]))}, not {expected}"
+        for name, p in parameters.items()
+        if name in offered and tuple(np.shape(arrays[name])) != (expected := torch_shape(p.name, tuple(p.shape)))
+    ]
+    complaints = [
+        f"{word}: {shorten(names)}"
+        for word, names in (("missing", missing), ("unused", unused), ("misshapen", misshapen))
+        if names
+    ]
+    if complaints:
+        raise UserError("the weights do not fit this model; " + "; ".join(complaints))
+    for name, parameter in parameters.items():
+        set_value(parameter, from_torch_layout(arrays[name], tuple(parameter.shape)))
+
+
+def shorten(names: list[str], limit: int = 5) -> str:
+    """The first few of a list of names, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

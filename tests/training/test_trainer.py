@@ -197,7 +197,7 @@ def test_every_step_and_evaluation_is_recorded(whole: Path) -> None:
     assert sum(losses[3:]) < sum(losses[:3])
 
 
-@pytest.mark.parametrize("last", [1, 3, 5, 6])
+@pytest.mark.parametrize("last", [2, 3, 6])
 def test_a_run_that_was_asked_to_stop_goes_on_exactly(setup: Setup, tmp_path: Path, whole: Path, last: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         setup.run(tmp_path, events={last: stop})

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from vistr import cli
-from vistr.compose import ROOT
 from vistr.config import Config
+from vistr.config.compose import ROOT
 from vistr.data.segmentation import encode, to_json
 from vistr.errors import UserError
 
@@ -88,9 +88,7 @@ def test_a_mistake_leaves_no_folder_behind(seen: list[Config], capsys: pytest.Ca
     assert seen == []
 
 
-def test_a_mistake_a_task_finds_is_said_once_and_logged(
-    seen: list[Config], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mistake_a_task_finds_is_said_once_and_logged(seen: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["num_frames=13"])
     assert ended.value.code == 1
@@ -138,9 +136,7 @@ def test_a_sweep_goes_on_past_jobs_that_fail_and_ends_with_status_1(
     assert "num_frames=13 brings" in (run_folders()[1] / "run.log").read_text()
 
 
-@pytest.mark.parametrize(
-    "mistake", ["backbone=r50,r99", "num_frames=2,abc", "nmu_frames=2,3", "resume=outputs"]
-)
+@pytest.mark.parametrize("mistake", ["backbone=r50,r99", "num_frames=2,abc", "nmu_frames=2,3", "resume=outputs"])
 def test_a_sweep_that_cannot_be_composed_starts_no_job(
     mistake: str, seen: list[Config], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,7 +216,7 @@ def test_scoring_runs_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
     ("typed", "sentence"),
     [
         ("num_frames=abc", "num_frames=abc has the wrong type: num_frames must be a whole number.\n"),
-        ("backbone=r99", "backbone=r99 is not one of its options: r101, r18, r34, r50.\n"),
+        ("backbone=r99", "backbone=r99 is not one of its options: r10, r101, r18, r34, r50.\n"),
     ],
 )
 def test_run_py_says_one_sentence_and_ends_with_status_1(typed: str, sentence: str) -> None:

@@ -13,9 +13,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vistr import overrides as typed
-from vistr.compose import COMPOSITION_ERRORS, ROOT, finish, load_config, prepare
-from vistr.config_errors import explain
+from vistr.config import overrides as typed
+from vistr.config.compose import COMPOSITION_ERRORS, ROOT, finish, load_config, prepare
+from vistr.config.explanations import explain
 from vistr.errors import UserError
 from vistr.tasks import run_task
 

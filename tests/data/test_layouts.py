@@ -42,12 +42,8 @@ def test_the_2021_file_is_preferred_where_2019_lies_in_the_same_folder(tmp_path)
 def test_the_sentence_says_what_was_looked_for(tmp_path):
     with pytest.raises(UserError, match=r"no such dataset folder: .*nowhere.*dataset.root"):
         find_layout("ytvis2019", tmp_path / "nowhere", "train")
-    with pytest.raises(
-        UserError, match=r"no annotation file .*valid split.*valid\.json.*instances_val_sub\.json"
-    ):
+    with pytest.raises(UserError, match=r"no annotation file .*valid split.*valid\.json.*instances_val_sub\.json"):
         find_layout("ytvis2019", tmp_path, "valid")
     (tmp_path / "annotations_train.json").write_text("{}")
-    with pytest.raises(
-        UserError, match=r"no image folder .*train split of ovis: looked for train/JPEGImages, train,"
-    ):
+    with pytest.raises(UserError, match=r"no image folder .*train split of ovis: looked for train/JPEGImages, train,"):
         find_layout("ovis", tmp_path, "train")

@@ -13,9 +13,7 @@ from vistr.data.loader import ClipLoader, load_video_clip
 from vistr.data.transforms import Recipe
 from vistr.errors import UserError
 
-RECIPE = Recipe(
-    resize_short=(40, 48, 56), resize_long=90, crop_resize_short=(40, 50), crop_min=30, crop_max=48
-)
+RECIPE = Recipe(resize_short=(40, 48, 56), resize_long=90, crop_resize_short=(40, 50), crop_min=30, crop_max=48)
 
 
 def make(video_set, **changes) -> ClipLoader:
@@ -65,10 +63,7 @@ def test_batches_are_the_same_whatever_the_number_of_workers(tiny, num_workers, 
 
 def test_order_and_augmentation_change_with_the_epoch_and_the_seed(tiny):
     video_set = tiny(9).read()
-    orders = [
-        last_frames(make(video_set, seed=seed).epoch(epoch))
-        for seed, epoch in [(5, 0), (5, 1), (6, 0), (5, 0)]
-    ]
+    orders = [last_frames(make(video_set, seed=seed).epoch(epoch)) for seed, epoch in [(5, 0), (5, 1), (6, 0), (5, 0)]]
     assert orders[0] == orders[3]
     assert orders[0] != orders[1]
     assert orders[0] != orders[2]
@@ -84,9 +79,7 @@ def test_start_resumes_exactly_and_decodes_nothing_before(tiny, num_workers, mon
     whole = list(make(video_set).epoch(2))
     decoded = []
     original = loader_module.load_frames
-    monkeypatch.setattr(
-        loader_module, "load_frames", lambda *args: (decoded.append(args[2][-1]), original(*args))[1]
-    )
+    monkeypatch.setattr(loader_module, "load_frames", lambda *args: (decoded.append(args[2][-1]), original(*args))[1])
     resumed = list(make(video_set, num_workers=num_workers).epoch(2, start=3))
     assert_same(whole[3:], resumed)
     assert len(decoded) == 9 - 3 * 2

@@ -26,9 +26,7 @@ def by_hand(pixel: np.ndarray, distortion: Distortion) -> np.ndarray:
         colour *= distortion.contrast
     # colorsys takes any scale as long as nothing is negative.
     hue, saturation, value = colorsys.rgb_to_hsv(*colour)
-    colour = np.array(
-        colorsys.hsv_to_rgb((hue + distortion.hue / 360) % 1, saturation * distortion.saturation, value)
-    )
+    colour = np.array(colorsys.hsv_to_rgb((hue + distortion.hue / 360) % 1, saturation * distortion.saturation, value))
     if distortion.contrast_last:
         colour *= distortion.contrast
     return np.clip(colour, 0, 255)[list(distortion.channels)]

@@ -49,9 +49,7 @@ def test_targets_hold_the_object_in_every_frame(tiny):
     for position, frame in enumerate([3, 0, 0]):
         np.testing.assert_array_equal(targets.masks[0, position], dataset.mask(frame))
         box = np.array([dataset.left_of(frame) + SIDE / 2, TOP + SIDE / 2, SIDE, SIDE])
-        np.testing.assert_allclose(
-            targets.boxes[0, position], box / [WIDTH, HEIGHT, WIDTH, HEIGHT], rtol=1e-6
-        )
+        np.testing.assert_allclose(targets.boxes[0, position], box / [WIDTH, HEIGHT, WIDTH, HEIGHT], rtol=1e-6)
     assert (targets.video_id, targets.frames) == (100, [3, 0, 0])
     assert targets.size == targets.original_size == (HEIGHT, WIDTH)
 

@@ -75,9 +75,7 @@ def test_the_boundary_of_a_mask_is_within_half_a_pixel_of_the_circle() -> None:
         touches = min(rows.min(), columns.min()) == 0 or max(rows.max(), columns.max()) == 127
         if CATEGORIES[video.category_ids[0] - 1] != "circle" or touches:
             continue
-        distance = np.hypot(
-            *(np.indices(mask.shape) - np.array([rows.mean(), columns.mean()])[:, None, None])
-        )
+        distance = np.hypot(*(np.indices(mask.shape) - np.array([rows.mean(), columns.mean()])[:, None, None]))
         radius = np.sqrt(mask.sum() / np.pi)
         assert distance[mask].max() < radius + 0.75
         assert distance[~mask].min() > radius - 0.75

@@ -66,9 +66,7 @@ def test_frame_box_and_mask_move_together(steps):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_drawn_steps_move_frame_box_and_mask_together(seed):
-    recipe = Recipe(
-        resize_short=(60, 130), crop_resize_short=(70, 100), crop_min=50, crop_max=90, photometric=False
-    )
+    recipe = Recipe(resize_short=(60, 130), crop_resize_short=(70, 100), crop_min=50, crop_max=90, photometric=False)
     steps = draw_steps(recipe, (HEIGHT, WIDTH), 1, 64, 100, np.random.default_rng(seed))
     image, mask = picture()
     rows, columns = shown_pixels(steps, HEIGHT, WIDTH)
@@ -107,16 +105,12 @@ def test_sizes_are_rounded_as_in_the_original(before, short, long, after):
 
 
 def test_evaluation_only_resizes():
-    assert draw_steps(None, (720, 1280), 3, 300, 540, np.random.default_rng(0)) == [
-        Resize((720, 1280), (300, 533))
-    ]
+    assert draw_steps(None, (720, 1280), 3, 300, 540, np.random.default_rng(0)) == [Resize((720, 1280), (300, 533))]
 
 
 def test_empty_stages_are_skipped():
     recipe = Recipe(flip=0, resize_short=(), photometric=False, crop_resize_short=())
-    assert draw_steps(recipe, (90, 160), 3, 90, 160, np.random.default_rng(0)) == [
-        Resize((90, 160), (90, 160))
-    ]
+    assert draw_steps(recipe, (90, 160), 3, 90, 160, np.random.default_rng(0)) == [Resize((90, 160), (90, 160))]
 
 
 def test_the_default_recipe_draws_the_originals_stages_within_their_ranges():
@@ -165,6 +159,4 @@ def test_normalised_frames_have_the_imagenet_scale():
     normalise(np.array([[[0, 0, 0], [255, 128, 51]]], np.uint8), out)
     expected = (np.array([1, 128 / 255, 0.2]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     np.testing.assert_allclose(out[:, 0, 1], expected, rtol=1e-5)
-    np.testing.assert_allclose(
-        out[:, 0, 0], -np.array([0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], rtol=1e-5
-    )
+    np.testing.assert_allclose(out[:, 0, 0], -np.array([0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], rtol=1e-5)

@@ -40,9 +40,7 @@ def test_a_file_is_read_with_labels_in_the_order_of_category_ids(tiny):
     check_images(video_set)
 
 
-@pytest.mark.parametrize(
-    "code", [uncompressed, compressed, None], ids=["uncompressed", "compressed", "polygon"]
-)
+@pytest.mark.parametrize("code", [uncompressed, compressed, None], ids=["uncompressed", "compressed", "polygon"])
 def test_every_kind_of_mask_gives_the_same_pixels(tiny, code):
     dataset = tiny(3)
     if code:

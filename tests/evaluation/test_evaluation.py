@@ -18,9 +18,7 @@ from vistr.evaluation.reading import read
 from vistr.evaluation.ytvis import evaluate
 
 # Case name -> {"gt": ..., "results": ..., "expected": ...}, as the official code was given and gave them.
-CASES = json.loads(
-    gzip.decompress((Path(__file__).parents[1] / "data/ytvis_eval/cases.json.gz").read_bytes())
-)
+CASES = json.loads(gzip.decompress((Path(__file__).parents[1] / "data/ytvis_eval/cases.json.gz").read_bytes()))
 SCORED = [name for name, case in CASES.items() if "error" not in case["expected"]]
 CRASHING = {
     "probes/gt_missing_areas": "annotation 1 .*'areas'",
@@ -142,9 +140,7 @@ def test_the_table_shows_figures_categories_and_warnings() -> None:
     lines = evaluation.table().splitlines()
     assert lines[0].split() == ["AP", "AP50", "AP75", "APs", "APm", "APl"]
     assert lines[1].split() == ["0.289", "0.399", "0.264", "0.289", "-", "-"]
-    assert ["parrot", "1", "4", "0.550", "1.000", "0.250", "0.400", "1.000"] in [
-        line.split() for line in lines
-    ]
+    assert ["parrot", "1", "4", "0.550", "1.000", "0.250", "0.400", "1.000"] in [line.split() for line in lines]
     assert sum(line.startswith("Warning: ") for line in lines) == len(evaluation.warnings) > 0
     assert json.loads(json.dumps(evaluation.to_json()))["figures"] == evaluation.figures
 

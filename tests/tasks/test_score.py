@@ -26,9 +26,7 @@ def config(tmp_path: Path) -> SimpleNamespace:
     )
 
 
-def test_score_prints_the_table_and_writes_metrics(
-    config: SimpleNamespace, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_score_prints_the_table_and_writes_metrics(config: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     figures = run(config)
     assert figures["APs"] > 0.99
     assert figures["APm"] > 0.99

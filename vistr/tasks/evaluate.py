@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from vistr.compose import adopt_checkpoint
 from vistr.config import Config
+from vistr.config.compose import adopt_checkpoint
 from vistr.models.vistr import build_model
 from vistr.tasks.reporting import evaluate_videos, run_settings
 from vistr.tasks.sources import evaluation_videos, with_categories

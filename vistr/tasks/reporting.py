@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from vistr.compose import to_dict
 from vistr.config import Config
+from vistr.config.compose import to_dict
 from vistr.data.videos import VideoSet
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate

@@ -6,8 +6,8 @@ import logging
 from contextlib import closing
 from pathlib import Path
 
-from vistr.compose import to_dict
 from vistr.config import Config
+from vistr.config.compose import to_dict
 from vistr.data.loader import ClipLoader
 from vistr.data.transforms import Recipe
 from vistr.data.videos import VideoSet

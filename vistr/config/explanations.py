@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
-from vistr.config import Config
+from vistr.config.schema import Config
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",

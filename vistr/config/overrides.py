@@ -9,9 +9,9 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from vistr.config import PATH_KEYS
+from vistr.config.run_names import override_key
+from vistr.config.schema import PATH_KEYS
 from vistr.errors import UserError
-from vistr.run_names import override_key
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_./-]*$")
 _SWEEP = re.compile(r"^(choice|glob|sort|shuffle|tag)\(")

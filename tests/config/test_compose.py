@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-import vistr.compose
+import vistr.config.compose
 from vistr import load_config
-from vistr.compose import ROOT, adopt_checkpoint, from_dict, to_dict
 from vistr.config import Config
+from vistr.config.compose import ROOT, adopt_checkpoint, from_dict, to_dict
 from vistr.errors import UserError
 
 OPTIONS = sorted(
@@ -167,9 +167,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("mistake", "named", "hint"), MISTAKES, ids=[mistake[0] for mistake in MISTAKES])
-def test_a_mistake_is_one_sentence_that_names_its_key(
-    mistake: str, named: str, hint: str, files: Path
-) -> None:
+def test_a_mistake_is_one_sentence_that_names_its_key(mistake: str, named: str, hint: str, files: Path) -> None:
     with pytest.raises(UserError) as caught:
         load_config(mistake.split(" "))
     sentence = str(caught.value)
@@ -193,23 +191,21 @@ def test_a_mistake_in_an_experiment_names_its_file(
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "wrong.yaml").write_text(f"# @package _global_\n{text}\n")
-    monkeypatch.setattr(vistr.compose, "ROOT", tmp_path)
+    monkeypatch.setattr(vistr.config.compose, "ROOT", tmp_path)
     with pytest.raises(UserError, match=r"^[^\n]*$") as caught:
         load_config(["experiments=wrong"])
     assert expected in str(caught.value)
 
 
 def test_a_configuration_survives_json() -> None:
-    config = load_config(
-        ["backbone=r18", "optimizer.max_steps=3", "dataset.augmentation.resize_short=[96,128]"]
-    )
+    config = load_config(["backbone=r18", "optimizer.max_steps=3", "dataset.augmentation.resize_short=[96,128]"])
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
 
 
 def test_keys_a_checkpoint_lacks_take_their_defaults_and_unknown_ones_are_named() -> None:
     saved = to_dict(load_config(["transformer=small"]))
     del saved["transformer"]["pre_norm"], saved["device"]
-    assert from_dict(saved).transformer.hidden_dim == 192
+    assert from_dict(saved).transformer.hidden_dim == 96
     saved["transformer"]["depth"] = 3
     with pytest.raises(UserError, match=r"transformer\.depth"):
         from_dict(saved)
@@ -243,31 +239,23 @@ class TestAdoptCheckpoint:
         assert config.task.name == "evaluate"
         assert config.task.min_score == 0.5
 
-    def test_a_dotted_override_changes_one_key_of_the_checkpoints_dataset(
-        self, saved: dict[str, Any]
-    ) -> None:
+    def test_a_dotted_override_changes_one_key_of_the_checkpoints_dataset(self, saved: dict[str, Any]) -> None:
         config = self.adopt(saved, "dataset.split=train", "dataset.short_side=64")
         assert (config.dataset.split, config.dataset.short_side) == ("train", 64)
         assert (config.dataset.num_videos, config.dataset.long_side) == (30, 160)
 
-    def test_a_group_override_replaces_the_dataset_and_follows_the_checkpoints_clip_size(
-        self, files: Path
-    ) -> None:
+    def test_a_group_override_replaces_the_dataset_and_follows_the_checkpoints_clip_size(self, files: Path) -> None:
         saved = to_dict(load_config(["backbone=r101"]))
         config = self.adopt(saved, "dataset=ovis", "dataset.root=frames", "dataset.split=valid")
         assert (config.dataset.name, config.dataset.root) == ("ovis", str(files / "frames"))
         assert (config.dataset.short_side, config.dataset.long_side) == (280, 504)
 
-    def test_a_split_of_the_checkpoints_dataset_is_not_held_against_the_default_one(
-        self, files: Path
-    ) -> None:
+    def test_a_split_of_the_checkpoints_dataset_is_not_held_against_the_default_one(self, files: Path) -> None:
         saved = to_dict(load_config(["dataset=ytvis2019", "dataset.root=frames"]))
         assert self.adopt(saved, "dataset.split=valid").dataset.name == "ytvis2019"
 
     def test_repeating_the_checkpoints_model_is_fine(self, saved: dict[str, Any]) -> None:
-        config = self.adopt(
-            saved, "backbone=r18", "transformer=small", "transformer.dropout=0.2", "num_frames=6"
-        )
+        config = self.adopt(saved, "backbone=r18", "transformer=small", "transformer.dropout=0.2", "num_frames=6")
         assert config.num_frames == 6
 
     @pytest.mark.parametrize(
@@ -275,7 +263,7 @@ class TestAdoptCheckpoint:
         [
             ("backbone=r101", "backbone.name=r101", "backbone.name=r18"),
             ("backbone.name=r50", "backbone.name=r50", "backbone.name=r18"),
-            ("transformer.hidden_dim=384", "transformer.hidden_dim=384", "transformer.hidden_dim=192"),
+            ("transformer.hidden_dim=384", "transformer.hidden_dim=384", "transformer.hidden_dim=96"),
             ("num_instances=10", "num_instances=10", "num_instances=4"),
             ("num_frames=36", "num_frames=36", "num_frames=6"),
         ],

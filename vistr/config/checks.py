@@ -5,8 +5,8 @@ from __future__ import annotations
 from operator import attrgetter
 from pathlib import Path
 
-from vistr.config import Config
-from vistr.config_ranges import check_ranges
+from vistr.config.ranges import check_ranges
+from vistr.config.schema import Config
 from vistr.errors import UserError
 
 

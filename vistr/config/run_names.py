@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vistr.config import PATH_KEYS
+from vistr.config.schema import PATH_KEYS
 
 MAX_LENGTH = 100
 # Said by the first part of the name, or by the folder the run lies in.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vistr.run_names import MAX_LENGTH, job_name, run_name
+from vistr.config.run_names import MAX_LENGTH, job_name, run_name
 
 
 def name(*overrides: str, task: str = "train", **paths: str) -> str:

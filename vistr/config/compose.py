@@ -15,14 +15,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vistr import overrides as typed
-from vistr.config import PATH_KEYS, Config
-from vistr.config_checks import check
-from vistr.config_errors import explain, no_such_key, unknown_key
+from vistr.config import overrides as typed
+from vistr.config.checks import check
+from vistr.config.explanations import explain, no_such_key, unknown_key
+from vistr.config.run_names import override_key, register_resolvers
+from vistr.config.schema import PATH_KEYS, Config
 from vistr.errors import UserError
-from vistr.run_names import override_key, register_resolvers
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # What composing raises when the user's keys or files are at fault; ValueError and TypeError are Hydra's own.
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError)
 

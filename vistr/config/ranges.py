@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from vistr.config import PATH_KEYS, Config
+from vistr.config.schema import PATH_KEYS, Config
 from vistr.errors import UserError
 
 CHOICES: dict[str, tuple[str, ...]] = {

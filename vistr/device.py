@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import resource
-from functools import lru_cache
 from typing import Literal
 
 import mindspore as ms
@@ -17,7 +16,6 @@ logger = logging.getLogger(__name__)
 DeviceName = Literal["CPU", "GPU"]
 
 
-@lru_cache(maxsize=1)
 def use_device(target: str, index: int = 0) -> DeviceName:
     """Make "cpu", "gpu" or "auto" (the GPU where there is one) the device of everything built from now on.
 
@@ -29,7 +27,6 @@ def use_device(target: str, index: int = 0) -> DeviceName:
     if name == "CPU":
         ms.set_device("CPU")
     backend.use("native" if name == "GPU" else "gather")
-    logger.info("computing on %s", f"GPU {index}" if name == "GPU" else "the CPU")
     return name
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -103,11 +104,18 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     if not (ROOT / "conf" / "config.yaml").is_file():
         raise UserError(f"There is no conf/ in {ROOT}: install from a clone, with pip install -e.")
     prepare()
+    # Inside a run Hydra is at work already, and allows one at a time.
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             return compose("config", list(overrides))
     except COMPOSITION_ERRORS as error:
         raise UserError(explain(error, overrides)) from error
+    finally:
+        GlobalHydra.instance().clear()
+        if running is not None:
+            GlobalHydra.instance().initialize(running)
 
 
 def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:

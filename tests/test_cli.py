@@ -28,7 +28,7 @@ def stand_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Runs write below the current folder; Hydra's logging and sys.argv are put back afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["run.py"])
-    for name in ("GLOG_v", "OMP_WAIT_POLICY", "HYDRA_FULL_ERROR", "VISTR_ROOT"):
+    for name in ("GLOG_v", "OMP_WAIT_POLICY", "HYDRA_FULL_ERROR"):
         monkeypatch.setenv(name, os.environ.get(name, "1"))
     root = logging.getLogger()
     before, level = root.handlers[:], root.level

@@ -189,12 +189,18 @@ def test_a_mistake_in_an_experiment_names_its_file(
     text: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
-    (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments" / "wrong.yaml").write_text(f"# @package _global_\n{text}\n")
+    (tmp_path / "conf" / "experiments" / "wrong.yaml").write_text(f"# @package _global_\n{text}\n")
     monkeypatch.setattr(vistr.config.compose, "ROOT", tmp_path)
     with pytest.raises(UserError, match=r"^[^\n]*$") as caught:
         load_config(["experiments=wrong"])
     assert expected in str(caught.value)
+
+
+def test_a_folder_of_runs_in_the_clone_does_not_shadow_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "outputs").mkdir()
+    monkeypatch.setattr(vistr.config.compose, "ROOT", tmp_path)
+    assert Path(load_config(["outputs=elsewhere"]).outputs).name == "elsewhere"
 
 
 def test_a_configuration_survives_json() -> None:

@@ -34,7 +34,6 @@ _FREE = ("backbone.short_side", "backbone.long_side", "transformer.dropout")
 
 def prepare() -> None:
     """Make the schema, the experiments and the resolvers known to Hydra."""
-    os.environ["VISTR_ROOT"] = str(ROOT)
     ConfigStore.instance().store("schema", Config)
     register_resolvers()
 

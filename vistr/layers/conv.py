@@ -109,16 +109,15 @@ def convolution(kernel: int, stride: int, padding: int, dilation: int, of_image:
 class Conv2d(nn.Cell):
     """Convolution with bias: `[N, H, W, I] -> [N, Ho, Wo, O]`; the weight is stored as `[O, k, k, I]`."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, *, bias: bool = True) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1) -> None:
         super().__init__()
         self.run = convolution(kernel, 1, kernel // 2, 1)
         bound = math.sqrt(3 / (in_channels * kernel * kernel))
         self.weight = uniform((out_channels, kernel, kernel, in_channels), bound, "weight")
-        self.bias = Parameter(np.zeros(out_channels, np.float32), name="bias") if bias else None
+        self.bias = Parameter(np.zeros(out_channels, np.float32), name="bias")
 
     def construct(self, x: Tensor) -> Tensor:
-        out = self.run(x, self.weight.astype(x.dtype))
-        return out if self.bias is None else add_bias(out, self.bias)
+        return add_bias(self.run(x, self.weight.astype(x.dtype)), self.bias)
 
 
 class ConvNorm(nn.Cell):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from vistr.data.segmentation import RLE, area, encode
 
@@ -46,7 +47,7 @@ def clip_tracks(
     num_valid_frames on (repeats that fill up a short video) are dropped. A slot without a single mask pixel
     gives no track; a frame whose score is under 0.001 is absent.
     """
-    probabilities = _softmax(logits[:num_valid_frames])[..., :-1]
+    probabilities = softmax(logits[:num_valid_frames], -1)[..., :-1]
     scores, labels = probabilities.max(-1), probabilities.argmax(-1)
     rows = _interpolation(video_size[0], masks.shape[2], valid_size[0], padded_size[0])
     columns = _interpolation(video_size[1], masks.shape[3], valid_size[1], padded_size[1])
@@ -58,12 +59,6 @@ def clip_tracks(
             mean = probabilities[:, slot].mean(0)
             tracks.append(ClipTrack(slot, labels[:, slot], scores[:, slot], mean, seen))
     return tracks
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    result: NDArray[np.float32] = powers / powers.sum(-1, keepdims=True)
-    return result
 
 
 def _interpolation(num_pixels: int, num_cells: int, valid: int, padded: int) -> NDArray[np.float32]:

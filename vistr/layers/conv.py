@@ -20,8 +20,6 @@ class ImageConvolution(nn.Cell):
         super().__init__()
         self.geometry = (kernel, stride, padding, dilation)
         self.rows_by_columns = ops.MatMul(transpose_b=True)
-        self.rows_by_rows = ops.MatMul()
-        self.columns_by_rows = ops.MatMul(transpose_a=True)
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
         n, h, w, _ = x.shape
@@ -47,6 +45,11 @@ class GatherConvolution(ImageConvolution):
     Keeping only the inputs, not the gathered columns, is what makes training fit in memory. Use one instance per
     call site: MindSpore mixes up gradients when one cell with its own `bprop` is called twice in a graph.
     """
+
+    def __init__(self, kernel: int, stride: int, padding: int, dilation: int) -> None:
+        super().__init__(kernel, stride, padding, dilation)
+        self.rows_by_rows = ops.MatMul()
+        self.columns_by_rows = ops.MatMul(transpose_a=True)
 
     def bprop(self, x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
         n, h, w, channels = x.shape

@@ -15,7 +15,7 @@ from vistr.device import use_device
 from vistr.losses.criterion import Weights
 from vistr.losses.matching import Costs
 from vistr.models.backbone import calibrate
-from vistr.models.vistr import build_model
+from vistr.models.vistr import VisTR, build_model
 from vistr.tasks.reporting import evaluate_videos, run_settings, say_where_things_are
 from vistr.tasks.sources import training_videos
 from vistr.training.checkpoint import Metadata, load_weights, read_checkpoint
@@ -84,11 +84,11 @@ def run(config: Config) -> dict[str, float]:
     return figures
 
 
-def make_step(config: Config, model: object) -> TrainingStep:
+def make_step(config: Config, model: VisTR) -> TrainingStep:
     """The training step with the configured losses."""
     loss = config.loss
     return TrainingStep(
-        model,  # type: ignore[arg-type]
+        model,
         Weights(loss.class_weight, loss.box_weight, loss.giou_weight, loss.mask_weight, loss.dice_weight),
         Costs(loss.class_cost, loss.box_cost, loss.iou_cost),
         no_object_weight=loss.no_object_weight,

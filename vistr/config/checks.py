@@ -20,7 +20,8 @@ def check(config: Config, *, with_dataset: bool = True) -> None:
     _check_model(config)
     _check_schedule(config)
     _check_task(config)
-    if with_dataset and config.task.name != "score":
+    # The benchmark reads nothing of the dataset but its clip size.
+    if with_dataset and config.task.name not in ("score", "benchmark"):
         _check_dataset(config)
 
 
@@ -89,6 +90,9 @@ def _check_task(config: Config) -> None:
             if getattr(config, key) is not None:
                 raise UserError(f"{key}= belongs to task=train: the weights to evaluate are checkpoint=.")
         return
+    if task == "benchmark":
+        _check_benchmark(config)
+        return
     if config.checkpoint is not None:
         raise UserError(
             "checkpoint= belongs to task=evaluate: train with init= to start from its weights, "
@@ -98,6 +102,17 @@ def _check_task(config: Config) -> None:
         raise UserError("resume= and init= contradict each other: a resumed run has its own weights.")
     if config.init is not None:
         _require_file(config, "init", "the weights to start from")
+
+
+def _check_benchmark(config: Config) -> None:
+    for key in ("resume", "init"):
+        if getattr(config, key) is not None:
+            raise UserError(f"{key}= belongs to task=train: the weights to measure with are checkpoint=, or random.")
+    if config.checkpoint is not None and not Path(config.checkpoint).exists():
+        raise UserError(f"checkpoint={config.checkpoint} does not exist (the checkpoint, or a run's folder).")
+    given = [key for key in ("height", "width") if getattr(config.task, key) is not None]
+    if len(given) == 1:
+        raise UserError(f"task.{given[0]}= alone is not enough: give both task.height= and task.width=.")
 
 
 def _check_dataset(config: Config) -> None:

@@ -15,7 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "backbone.name": ("r10", "r18", "r34", "r50", "r101"),
     "dataset.name": ("ytvis2019", "ytvis2021", "ovis", "custom", "shapes"),
     "dataset.split": ("holdout", "train", "valid", "test"),
-    "task.name": ("train", "evaluate", "score"),
+    "task.name": ("train", "evaluate", "score", "benchmark"),
     "device.target": ("auto", "cpu", "gpu"),
     "device.precision": ("fp32",),
 }
@@ -51,9 +51,13 @@ _POSITIVE = (
     "task.log_every",
     "task.evaluate_every",
     "task.checkpoint_every",
+    "task.repeats",
+    "task.sweep_frames",
     "device.threads",
 )
-_ABOVE_ZERO = ("optimizer.learning_rate", "optimizer.clip_norm", "optimizer.drop_factor")
+_ABOVE_ZERO = ("optimizer.learning_rate", "optimizer.clip_norm", "optimizer.drop_factor", "task.limit_minutes")
+# The least that videos are generated at.
+_FRAME_SIDES = ("task.height", "task.width", "task.sweep_heights")
 _NOT_NEGATIVE = (
     "dataset.num_workers",
     "loss.class_weight",
@@ -79,6 +83,7 @@ _PROBABILITIES = ("dataset.augmentation.flip", "task.min_score")
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (_POSITIVE, lambda value: value >= 1, "at least 1"),
     (_ABOVE_ZERO, lambda value: value > 0, "above 0"),
+    (_FRAME_SIDES, lambda value: value >= 32, "at least 32 pixels"),
     (_NOT_NEGATIVE, lambda value: value >= 0, "at least 0"),
     (_SEEDS, lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
     (_SHARES, lambda value: 0 <= value < 1, "at least 0 and below 1"),

@@ -60,7 +60,7 @@ def run_name(
     """The name of a single run, such as `shapes_r101_36f_learning_rate=0.0002`."""
     if task == "score" and results:
         first = Path(results).stem
-    elif task == "evaluate" and checkpoint:
+    elif task in ("evaluate", "benchmark") and checkpoint:
         first = _checkpoint_name(Path(checkpoint))
     else:
         first = f"{dataset}_{backbone}_{num_frames}f"

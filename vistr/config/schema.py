@@ -106,7 +106,12 @@ class Optimizer:
 
 @dataclass
 class Task:
-    """What to do, how often to report it (steps or epochs), and which tracks count as found."""
+    """What to do, how often to report it (steps or epochs), and which tracks count as found.
+
+    The keys from `height` on serve `benchmark` alone: the frames' size (null: the clip size of the dataset),
+    the warm runs of each measurement, and what is measured. Empty lists of the sweep follow from the size
+    and `num_frames`; a point of it that takes longer than `limit_minutes` is given up.
+    """
 
     name: str = "train"
     log_every: int = 10
@@ -115,6 +120,14 @@ class Task:
     save_minutes: float = 10.0
     num_pictures: int = 4
     min_score: float = 0.0
+    height: int | None = None
+    width: int | None = None
+    repeats: int = 5
+    training: bool = True
+    sweep: bool = True
+    sweep_frames: list[int] = field(default_factory=list)
+    sweep_heights: list[int] = field(default_factory=list)
+    limit_minutes: float = 10.0
 
 
 @dataclass

@@ -1,0 +1,84 @@
+"""The parts of a benchmark: timings, rates, sizes of the sweep, and processes of their own that fail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from vistr.config.compose import ROOT
+from vistr.device import use_device
+from vistr.evaluation.benchmark import ask_apart, environment, explain_end, matmul_rates, sweep_sizes, thirds, time_runs
+
+
+def test_the_first_run_is_kept_apart() -> None:
+    calls: list[int] = []
+
+    def run() -> None:
+        calls.append(1)
+        time.sleep(0.2 if len(calls) == 1 else 0.001)
+
+    timing = time_runs(run, 3, amount=6)
+    assert len(calls) == 4
+    assert timing.repeats == 3
+    assert timing.first_seconds >= 0.2
+    assert timing.min_seconds <= timing.median_seconds <= timing.max_seconds
+    assert timing.per_second == pytest.approx(6 / timing.median_seconds)
+
+
+def test_matmul_rates_of_both_libraries() -> None:
+    use_device("cpu")
+    rates = matmul_rates(size=64, repeats=2)
+    assert set(rates) == {"numpy", "mindspore"}
+    assert all(rate > 0 for rate in rates.values())
+
+
+def test_the_environment_names_what_figures_depend_on() -> None:
+    found = environment("CPU")
+    assert found["gpu"] is None
+    assert found["cpu"]
+    assert found["cores"] >= 1
+    assert 0.1 < found["memory_gb"] < 1e5
+    assert all(found[name] for name in ("threads", "python", "mindspore", "numpy", "platform"))
+
+
+@pytest.mark.parametrize(("num_frames", "expected"), [(36, [12, 24, 36]), (4, [1, 3, 4]), (1, [1])])
+def test_a_sweep_ends_at_the_configured_frames(num_frames: int, expected: Sequence[int]) -> None:
+    assert thirds(num_frames) == expected
+
+
+@pytest.mark.parametrize(
+    ("whole", "heights", "expected"),
+    [
+        ((300, 540), [], [(160, 288), (224, 416), (300, 540)]),
+        ((96, 160), [], [(64, 96), (96, 160)]),
+        ((32, 64), [], [(32, 64)]),
+        ((96, 160), [192, 96, 50], [(50, 96), (96, 160), (192, 320)]),
+    ],
+)
+def test_sizes_of_a_sweep_keep_the_aspect_ratio(
+    whole: tuple[int, int], heights: list[int], expected: list[tuple[int, int]]
+) -> None:
+    assert sweep_sizes(whole, heights, 32) == expected
+
+
+def test_an_answer_comes_back_from_a_process_of_its_own(tmp_path: Path) -> None:
+    echo = "import pathlib, sys; f = pathlib.Path(sys.argv[1]); (f / 'request.json').rename(f / 'answer.json')"
+    (tmp_path / "echo_it.py").write_text(echo)
+    assert ask_apart("echo_it", {"question": [1, 2]}, tmp_path, None) == {"question": [1, 2]}
+
+
+def test_a_process_without_an_answer_gives_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "killed_it.py").write_text("import os; os.kill(os.getpid(), 9)")
+    (tmp_path / "slow_it.py").write_text("import time; time.sleep(60)")
+    assert "memory" in ask_apart("killed_it", {}, tmp_path, None)["error"]
+    assert ask_apart("slow_it", {}, tmp_path, 0.01)["error"] == "it took longer than 0.01 minutes"
+    assert "No module named" in ask_apart("no_such_module", {}, ROOT, None)["error"]
+
+
+def test_how_a_process_ended_in_words() -> None:
+    assert explain_end(-11, "") == "signal 11 ended it"
+    assert explain_end(2, "") == "it ended with status 2"
+    assert explain_end(1, "first\nlast\n") == "it ended with status 1: last"

@@ -1,0 +1,252 @@
+"""`task=benchmark`: what the configured network costs on this machine, as a table, files and a figure."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vistr.config import Config
+from vistr.config.compose import ROOT, adopt_checkpoint, from_dict, to_dict
+from vistr.config.run_names import override_key
+from vistr.config.schema import PATH_KEYS
+from vistr.data.layouts import find_layout
+from vistr.data.loader import ClipLoader, load_video_clip
+from vistr.data.shapes import write_shapes
+from vistr.data.videos import Category, VideoSet
+from vistr.data.ytvis import read_ytvis
+from vistr.device import peak_memory_gb, use_device
+from vistr.errors import UserError
+from vistr.evaluation import benchmark as measuring
+from vistr.evaluation.flops import NetworkSize, count_gflop
+from vistr.inference.predictor import ClipSettings, Predictor
+from vistr.layers.dropout import noise_pool
+from vistr.models.backbone import calibrate
+from vistr.models.vistr import VisTR, build_model
+from vistr.results import benchmark_report as reporting
+from vistr.tasks.reporting import write_json
+from vistr.tasks.train import make_schedule, make_step
+from vistr.training.checkpoint import load_weights, read_checkpoint
+from vistr.training.optimizer import AdamW
+
+logger = logging.getLogger(__name__)
+NUM_VIDEOS = 2
+YTVIS_CATEGORIES = 40
+SWEEP_REPEATS = 3
+
+
+def run(config: Config) -> dict[str, float]:
+    """Measure, and write benchmark.json, .md and .png into config.run_dir; returns the main figures.
+
+    Everything is measured in processes of their own, one after the other, so that each peak of memory is its own.
+    UserError where the configured network itself cannot be measured.
+    """
+    assert config.run_dir is not None
+    folder = Path(config.run_dir)
+    if config.checkpoint is not None:
+        checkpoint = read_checkpoint(Path(config.checkpoint))
+        config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
+    logger.info("measuring %s; compiling takes a while", reporting.describe(point_of(config, YTVIS_CATEGORIES)))
+    answer = measure_apart(config)
+    if "traceback" in answer:
+        raise RuntimeError(answer["traceback"])
+    if "mistake" in answer:
+        raise UserError(answer["mistake"])
+    if "error" in answer:
+        raise UserError(
+            f"The network could not be measured ({answer['error']}): choose a smaller num_frames=, task.height= and "
+            "task.width=, or leave out the training step with task.training=false."
+        )
+    typed = [override for override in config.overrides if override_key(override) not in PATH_KEYS]
+    report = {"overrides": typed, **answer, "sweep": []}
+    logger.info("\n%s", reporting.table(report))
+    save(report, folder)
+    if config.task.sweep:
+        report["sweep"] = sweep(config, answer)
+        save(report, folder)
+    logger.info("\nThe table, all figures and the picture: %s/benchmark.md, .json, .png", os.path.relpath(folder))
+    return reporting.main_figures(report)
+
+
+def save(report: dict[str, Any], folder: Path) -> None:
+    """Write the run's three files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "benchmark.json", report)
+    (folder / "benchmark.md").write_text(reporting.markdown(report), encoding="utf-8")
+    reporting.draw(report, folder / "benchmark.png")
+
+
+def sweep(config: Config, measured: dict[str, Any]) -> list[dict[str, Any]]:
+    """The network alone at every num_frames and size; a point that fails has an "error" instead of its figures.
+
+    `measured` are the figures of the configured point, which is not measured again.
+    """
+    logger.info("\nThe network alone at other num_frames and sizes:\n%s", reporting.sweep_header())
+    points, task = [], config.task
+    for height, width in measuring.sweep_sizes(frame_size(config), task.sweep_heights, config.dataset.size_divisor):
+        for num_frames in task.sweep_frames or measuring.thirds(config.num_frames):
+            point = {"num_frames": num_frames, "height": height, "width": width}
+            found = measured
+            if any(measured[key] != value for key, value in point.items()):
+                other = at_point(config, num_frames, height, width)
+                found = measure_apart(other, only_network=True, limit_minutes=task.limit_minutes)
+            kept = ("network", "memory_gb", "gflop", "error", "traceback")
+            points.append({**point, **{key: found[key] for key in kept if key in found}})
+            logger.info("%s", reporting.sweep_row(points[-1]))
+    return points
+
+
+def at_point(config: Config, num_frames: int, height: int, width: int) -> Config:
+    """The configuration of one point of the sweep: random weights, for queries belong to num_frames."""
+    task = replace(config.task, height=height, width=width, repeats=min(config.task.repeats, SWEEP_REPEATS))
+    return replace(config, num_frames=num_frames, task=task, checkpoint=None)
+
+
+def measure_apart(config: Config, *, only_network: bool = False, limit_minutes: float | None = None) -> dict[str, Any]:
+    """What `measure` returns, measured in a new process; {"error": why} where that fails or takes too long.
+
+    The same sentence is also the "mistake" where it is the user's; "traceback" is there where it may be a bug.
+    """
+    request = {"config": to_dict(config), "only_network": only_network}
+    return measuring.ask_apart("vistr.tasks.benchmark", request, ROOT, limit_minutes)
+
+
+def measure(config: Config, folder: Path, *, only_network: bool) -> dict[str, Any]:
+    """Everything about one network at one size, in this process; generated videos go to `folder`."""
+    device = use_device(config.device.target, config.device.id)
+    checkpoint = None if config.checkpoint is None else read_checkpoint(Path(config.checkpoint))
+    num_categories = YTVIS_CATEGORIES if checkpoint is None else len(checkpoint.metadata.categories)
+    answer: dict[str, Any] = point_of(config, num_categories)
+    if not only_network:
+        answer["environment"] = measuring.environment(device, config.device.id)
+        answer["matmul_gflop_per_second"] = measuring.matmul_rates()
+    videos = generated_videos(config, folder, num_categories)
+    clip = clip_settings(config)
+    frames, padding, _ = load_video_clip(
+        videos, videos.videos[0], list(range(clip.num_frames)), clip.short_side, clip.long_side, clip.size_divisor
+    )
+    model = build_model(config, num_categories)
+    if checkpoint is not None:
+        load_weights(model, checkpoint)
+    else:
+        calibrate(model.detector.backbone, model.prepare(frames[:, :1], padding[:, :1])[0])
+    answer["padded_height"], answer["padded_width"] = frames.shape[-2:]
+    answer["network"] = asdict(measuring.time_network(model, frames, padding, config.task.repeats))
+    answer["memory_gb"] = {"network": peak_memory_gb(device)}
+    if only_network:
+        return answer
+    predictor = Predictor(model, clip, min_score=config.task.min_score)
+    answer["pipeline"] = asdict(measuring.time_pipeline(predictor, videos, config.task.repeats))
+    answer["training"] = None
+    if config.task.training:
+        answer["training"] = asdict(train_some(config, model, videos))
+        answer["memory_gb"]["training"] = peak_memory_gb(device)
+    rate = answer["gflop"]["total"] / answer["network"]["median_seconds"]
+    shares = {name: rate / matmul for name, matmul in answer["matmul_gflop_per_second"].items()}
+    answer["attained"] = {"gflop_per_second": rate, "share_of_matmul": shares}
+    return answer
+
+
+def point_of(config: Config, num_categories: int) -> dict[str, Any]:
+    """Which network at which size, and its GFLOP."""
+    height, width = frame_size(config)
+    shape = {key: value for key, value in asdict(config.transformer).items() if key not in ("dropout", "pre_norm")}
+    size = NetworkSize(
+        backbone=config.backbone.name,
+        dilation=config.backbone.dilation,
+        num_frames=config.num_frames,
+        num_instances=config.num_instances,
+        num_logits=num_categories + 2,
+        height=height,
+        width=width,
+        **shape,
+    )
+    weights = "random" if config.checkpoint is None else Path(config.checkpoint).name
+    return {**asdict(size), "weights": weights, "gflop": count_gflop(size)}
+
+
+def train_some(config: Config, model: VisTR, videos: VideoSet) -> measuring.StepTiming:
+    """Training steps on clips of the video with the most objects: all of one size, so that only the first compiles."""
+    most = max(videos.videos, key=lambda video: len(video.annotations))
+    clip, dropout = clip_settings(config), config.transformer.dropout
+    loader = ClipLoader(
+        replace(videos, videos=(most,)),
+        num_frames=clip.num_frames,
+        batch_size=1,
+        recipe=None,
+        short_side=clip.short_side,
+        long_side=clip.long_side,
+        size_divisor=clip.size_divisor,
+        seed=config.seed,
+        num_workers=0,
+        shuffle=False,
+    )
+    step = make_step(config, model)
+    optimizer = AdamW(step.parameters, weight_decay=config.optimizer.weight_decay, clip_norm=config.optimizer.clip_norm)
+
+    def noise(number: int) -> np.ndarray | None:
+        return noise_pool(dropout, config.seed, number) if dropout > 0 else None
+
+    return measuring.time_training(
+        step, optimizer, make_schedule(config).rates(0, 0), loader, noise, config.task.repeats
+    )
+
+
+def frame_size(config: Config) -> tuple[int, int]:
+    """(height, width) of the frames to measure with."""
+    task, dataset = config.task, config.dataset
+    return task.height or dataset.short_side, task.width or dataset.long_side
+
+
+def clip_settings(config: Config) -> ClipSettings:
+    """Settings that leave generated frames at their own size."""
+    short, long = sorted(frame_size(config))
+    return ClipSettings(config.num_frames, short, long, config.dataset.size_divisor, config.dataset.clip_overlap)
+
+
+def generated_videos(config: Config, folder: Path, num_categories: int) -> VideoSet:
+    """Generated videos of one clip each, their categories numbered 1 to `num_categories`."""
+    height, width = frame_size(config)
+    written = write_shapes(
+        folder,
+        num_videos=NUM_VIDEOS,
+        num_frames=config.num_frames,
+        height=height,
+        width=width,
+        max_objects=config.dataset.max_objects,
+        seed=config.dataset.seed,
+    )
+    videos = read_ytvis(*find_layout("shapes", written, "train"))
+    renamed = [
+        replace(v, annotations=tuple(replace(a, category_id=1 + a.category_id % num_categories) for a in v.annotations))
+        for v in videos.videos
+    ]
+    categories = tuple(Category(number, f"category {number}") for number in range(1, num_categories + 1))
+    return replace(videos, categories=categories, videos=tuple(renamed))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The process that measures: reads the request in a folder and leaves its answer there; videos go there too."""
+    folder = Path(arguments[0])
+    request = json.loads((folder / measuring.REQUEST).read_text(encoding="utf-8"))
+    try:
+        answer = measure(from_dict(request["config"]), folder, only_network=request["only_network"])
+    except UserError as error:
+        answer = {"error": str(error), "mistake": str(error)}
+    except Exception as error:
+        first_line = str(error).strip().partition("\n")[0]
+        answer = {"error": f"{type(error).__name__}: {first_line}", "traceback": traceback.format_exc()}
+    write_json(folder / measuring.ANSWER, answer)
+    return 1 if "error" in answer else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from mindspore import Tensor
 
 from tests import reference, tiny
 from vistr.config import Backbone, Config
@@ -15,7 +14,7 @@ from vistr.data.clips import Batch
 from vistr.device import use_device
 from vistr.models.vistr import VisTR, build_model
 from vistr.training.optimizer import AdamW
-from vistr.training.step import StepResult, TrainingStep
+from vistr.training.step import StepResult
 from vistr.weights import load_torch_state_dict
 from vistr.weights.names import torch_name
 
@@ -41,28 +40,10 @@ class Run:
     matched: tuple[np.ndarray, np.ndarray]
     gradient_norms: dict[str, float]
     global_norm: float
-    called: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-class Recorder:
-    """Stands in for the step's compiled detection and keeps what it gave.
-
-    Outside of a gradient the same graph would be compiled once more.
-    """
-
-    def __init__(self, step: TrainingStep) -> None:
-        self.run, step.run_detect = step.run_detect, self
-
-    def __call__(self, *inputs: Tensor) -> Any:
-        self.outputs = self.run(*inputs)
-        return self.outputs
-
-
-def compute(case: str, *, call_network: bool) -> Run:
-    """Forward, losses, gradients, one optimizer step (clip 0.1, rates 1e-5 and 1e-4) and forward again.
-
-    With `call_network` also what calling the network as users do gives before the step.
-    """
+def compute(case: str) -> Run:
+    """Forward, losses, gradients, one optimizer step (clip 0.1, rates 1e-5 and 1e-4) and forward again."""
     numbers, arrays = reference.expected(case)
     settings = numbers["case"]
     use_device("cpu")
@@ -71,14 +52,9 @@ def compute(case: str, *, call_network: bool) -> Run:
     shapes = reference.original_shapes(backbone, settings["T"])
     load_torch_state_dict(network, {name: reference.weight(name, shape) for name, shape in shapes.items()})
     batch = reference.batch(settings)
-    called = {}
-    if call_network:
-        outputs = network(batch.frames, batch.padding)
-        called = {name: tensor.asnumpy() for name, tensor in outputs._asdict().items()}
     step = tiny.training_step(network)
-    recorder = Recorder(step)
     result = step(batch, None)
-    before = Moment(all_outputs(network, recorder, batch), result.losses)
+    before = Moment(all_outputs(network, batch), result.losses)
     norms = {
         torch_name(p.name): float(np.linalg.norm(g.asnumpy().astype(np.float64)))
         for p, g in zip(step.parameters, result.gradients, strict=True)
@@ -86,25 +62,13 @@ def compute(case: str, *, call_network: bool) -> Run:
     optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1)
     global_norm = float(optimizer.step(result.gradients, (1e-5, 1e-4)).asnumpy())
     losses_after = step(batch, None).losses
-    after = Moment(all_outputs(network, recorder, batch), losses_after)
-    return Run(numbers, arrays, before, after, matched_rows(result, batch), norms, global_norm, called)
+    after = Moment(all_outputs(network, batch), losses_after)
+    return Run(numbers, arrays, before, after, matched_rows(result, batch), norms, global_norm)
 
 
-def all_outputs(network: VisTR, recorder: Recorder, batch: Batch) -> dict[str, np.ndarray]:
-    """The network's outputs from the recorded detection: only the masks of all slots are left to compute."""
-    logits, boxes, states, memory, *maps = recorder.outputs
-    _, context = network.prepare(batch.frames, batch.padding)
-    num_frames = batch.frames.shape[1]
-    shared = network.segmenter.of_frame(memory, tuple(maps))
-    blocked = context.blocked.reshape(num_frames, -1)
-    masks = network.masks(states.reshape(-1, states.shape[-1]), blocked, shared, 1, num_frames)
-    return {
-        "logits": logits[-1].asnumpy(),
-        "boxes": boxes[-1].asnumpy(),
-        "masks": masks.asnumpy(),
-        "aux_logits": logits[:-1].asnumpy(),
-        "aux_boxes": boxes[:-1].asnumpy(),
-    }
+def all_outputs(network: VisTR, batch: Batch) -> dict[str, np.ndarray]:
+    """What calling the network gives."""
+    return {name: tensor.asnumpy() for name, tensor in network(batch.frames, batch.padding)._asdict().items()}
 
 
 def matched_rows(result: StepResult, batch: Batch, num_instances: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +98,6 @@ class ReferenceChecks:
     """What holds in every case; a subclass names its case."""
 
     case: str
-    call_network = False
     # Some gradients are zero but for rounding: the first decoder layer's queries and keys see no values.
     smallest_gradient = 1e-6
     masks_after_step = 1e-3
@@ -142,7 +105,7 @@ class ReferenceChecks:
     @pytest.fixture(scope="class")
     @classmethod
     def run(cls) -> Run:
-        return compute(cls.case, call_network=cls.call_network)
+        return compute(cls.case)
 
     def test_outputs(self, run: Run) -> None:
         for name, value in run.before.outputs.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -35,3 +36,13 @@ def test_the_last_axis_is_normalised() -> None:
         return np.asarray((x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5))
 
     assert_like(layer, reference, random(0, 2, 5, 6))
+
+
+def test_samples_of_more_than_65535_pixels_are_normalised() -> None:
+    # A division by so large an integer made the means float64, and the network failed at the paper's clip size.
+    layer = GroupNorm(2, 4)
+    x = random(0, 1, 70_000, 4)
+    out = ms.jit(layer)(Tensor(x)).asnumpy()
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out.reshape(-1, 2, 2).mean((0, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(out.reshape(-1, 2, 2).std((0, 2)), 1, atol=1e-3)

@@ -16,6 +16,7 @@ from vistr.data.clips import Batch
 from vistr.layers.dropout import noise_pool
 from vistr.losses.matching import Match
 from vistr.losses.supervision import Supervision, supervise
+from vistr.models import vistr
 from vistr.models.vistr import VisTR, image_rows
 from vistr.training import step as module
 from vistr.training.step import StepResult, TrainingStep, matching_errors, name_losses
@@ -31,10 +32,13 @@ def arrays(gradients: Sequence[Tensor]) -> list[np.ndarray]:
 def assert_same(
     ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], step: TrainingStep, tolerance: float = 1e-4
 ) -> None:
-    """Gradients agree within a share of the largest value of their parameter, or of all where that is tiny."""
+    """Gradients agree within a share of the largest value of their parameter, or of all where that is tiny.
+
+    Tiny is what float32 rounding makes of zero: 1e-7 of the largest gradient.
+    """
     largest = max(float(abs(g).max()) for g in theirs)
     for parameter, a, b in zip(step.parameters, ours, theirs, strict=True):
-        scale = max(float(abs(b).max()), 1e-4 * largest)
+        scale = max(float(abs(b).max()), 1e-3 * largest)
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale, err_msg=parameter.name)
 
 
@@ -65,11 +69,30 @@ def test_compiled_and_plain_gradients_agree(compiled: StepResult, step: Training
     assert min(norms) > 0
 
 
+def test_compiled_and_plain_gradients_agree_with_dropout(network: VisTR, step: TrainingStep) -> None:
+    noise = noise_pool(0.1, 0, 1)
+    compiled, plain = tiny.training_step(network)(CLIP, noise), step(CLIP, noise)
+    assert compiled.losses == pytest.approx(plain.losses, rel=1e-5)
+    assert_same(arrays(compiled.gradients), arrays(plain.gradients), step)
+
+
 def test_recomputing_changes_no_number(compiled: StepResult) -> None:
     step = tiny.training_step(tiny.model(device=Device(recompute=True)))
     again = step(CLIP, None)
     assert again.losses == pytest.approx(compiled.losses, rel=1e-5)
     assert_same(arrays(again.gradients), arrays(compiled.gradients), step)
+
+
+def test_frames_a_few_at_a_time_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Three frames two at a time: the second group is filled up, which must count nothing.
+    network = tiny.eager(tiny.model(num_frames=3))
+    step, clip = tiny.eager(tiny.training_step(network)), tiny.clip(4, 2, num_frames=3)
+    whole, outputs = step(clip, None), network(clip.frames, clip.padding)
+    monkeypatch.setattr(vistr, "BACKBONE_PIXELS_A_CALL", 2 * tiny.HEIGHT * tiny.WIDTH)
+    parts, again = step(clip, None), network(clip.frames, clip.padding)
+    assert parts.losses == pytest.approx(whole.losses, rel=1e-5)
+    assert_same(arrays(parts.gradients), arrays(whole.gradients), step)
+    np.testing.assert_allclose(again.masks.asnumpy(), outputs.masks.asnumpy(), atol=1e-4)
 
 
 def test_masks_of_all_slots_give_the_same_losses_and_gradients(
@@ -118,7 +141,6 @@ def test_of_more_objects_than_slots_those_seen_longest_are_counted() -> None:
 
 def test_without_auxiliary_losses_only_the_last_layer_counts(network: VisTR, compiled: StepResult) -> None:
     step = tiny.eager(tiny.training_step(network, aux_losses=False))
-    step.gradients = lambda *inputs: (step.forward(*inputs), ())
     losses = step(CLIP, None).losses
     parts = ("class", "box", "giou", "mask", "dice")
     assert {name: losses[name] for name in parts} == pytest.approx({n: compiled.losses[n] for n in parts}, rel=1e-5)
@@ -127,10 +149,7 @@ def test_without_auxiliary_losses_only_the_last_layer_counts(network: VisTR, com
     assert losses["loss"] == pytest.approx(weighted, rel=1e-5)
 
 
-def test_noise_changes_the_loss_and_the_same_noise_gives_it_again(
-    step: TrainingStep, compiled: StepResult, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(step, "gradients", lambda *inputs: (step.forward(*inputs), ()))
+def test_noise_changes_the_loss_and_the_same_noise_gives_it_again(step: TrainingStep, compiled: StepResult) -> None:
     one, same, other = (step(CLIP, noise_pool(0.1, 0, number)).losses["loss"] for number in (1, 1, 2))
     assert one == same
     assert len({one, other, compiled.losses["loss"]}) == 3
@@ -153,8 +172,7 @@ def test_errors_of_classes_and_of_counts() -> None:
     )
 
 
-def test_a_batch_without_objects_has_only_class_losses(step: TrainingStep, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step, "gradients", lambda *inputs: (step.forward(*inputs), ()))
+def test_a_batch_without_objects_has_only_class_losses(step: TrainingStep) -> None:
     empty = Batch(CLIP.frames, CLIP.padding, [tiny.no_targets(CLIP.targets[0])])
     losses = step(empty, None).losses
     assert {losses[name] for name in ("box", "giou", "mask", "dice")} == {0}

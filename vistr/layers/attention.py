@@ -1,4 +1,4 @@
-"""Multi-head attention with a key padding mask."""
+"""Multi-head attention with a key padding mask, whose memory does not grow with the number of layers."""
 
 from __future__ import annotations
 
@@ -6,52 +6,138 @@ import math
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
+from mindspore.ops import constexpr
 
 from vistr.layers.conv import add_bias, uniform
-from vistr.layers.dropout import Dropout
+from vistr.layers.dropout import factors
 from vistr.layers.linear import Linear
+from vistr.layers.tables import head_table
+
+SCORES_A_CHUNK = 40_000_000
+
+
+@constexpr
+def heads_a_chunk(num_queries: int, num_keys: int) -> int:
+    """Heads whose weights are held at a time."""
+    return max(1, SCORES_A_CHUNK // (num_queries * num_keys))
 
 
 class MultiHeadAttention(nn.Cell):
     """Scaled dot-product attention `[B, Q, C], [B, K, C], [B, K, C] -> [B, Q, C]` (the paper's section 3.2).
 
-    `blocked` is `[B, K]` with 0 where a key may be seen and a large negative number where it may not. It enters the
-    scores as one more channel of queries and keys: adding it by broadcasting costs more than the product itself.
+    `blocked` is `[B, K]` with 0 where a key may be seen and a large negative number where it may not.
     """
 
     def __init__(self, channels: int, num_heads: int, site: int) -> None:
         super().__init__()
-        self.channels, self.num_heads = channels, num_heads
+        self.channels = channels
         self.scale = 1 / math.sqrt(channels // num_heads)
         self.in_proj_weight = uniform((3 * channels, channels), math.sqrt(6 / (4 * channels)), "in_proj_weight")
         self.in_proj_bias = Parameter(np.zeros(3 * channels, np.float32), name="in_proj_bias")
         self.out_proj = Linear(channels, channels)
-        self.dropout = Dropout(site)
+        self.attend = Attend(num_heads, None)
+        self.attend_with_dropout = Attend(num_heads, site)
         self.rows_by_columns = ops.MatMul(transpose_b=True)
-        self.queries_by_keys = ops.BatchMatMul(transpose_b=True)
-        self.scores_by_values = ops.BatchMatMul()
 
     def construct(
         self, query: Tensor, key: Tensor, value: Tensor, blocked: Tensor | None, noise: Tensor | None
     ) -> Tensor:
-        batch, num_queries, _ = query.shape
-        q = self.project(query, 0) * self.scale
-        k = self.project(key, 1)
-        if blocked is not None:
-            keys = key.shape[1]
-            per_head = ops.tile(blocked.reshape(batch, 1, keys, 1).astype(k.dtype), (1, self.num_heads, 1, 1))
-            k = ops.concat((k, per_head.reshape(-1, keys, 1)), 2)
-            q = ops.concat((q, ops.ones((q.shape[0], num_queries, 1), q.dtype)), 2)
-        weights = self.dropout(ops.softmax(self.queries_by_keys(q, k), -1), noise)
-        out = self.scores_by_values(weights, self.project(value, 2))
-        out = out.reshape(batch, self.num_heads, num_queries, -1).transpose(0, 2, 1, 3)
-        return self.out_proj(out.reshape(batch, num_queries, self.channels))
+        if blocked is None:
+            blocked = ops.zeros(key.shape[:2], key.dtype)
+        blocked = blocked.astype(key.dtype)
+        q, k, v = self.project(query, 0) * self.scale, self.project(key, 1), self.project(value, 2)
+        if noise is None:
+            return self.out_proj(self.attend(q, k, v, blocked, blocked))
+        return self.out_proj(self.attend_with_dropout(q, k, v, blocked, noise))
 
     def project(self, x: Tensor, part: int) -> Tensor:
-        """One of the three input projections, split into heads: `[B, L, C] -> [B * heads, L, C / heads]`."""
-        batch, length, channels = x.shape
+        """One of the three input projections."""
+        channels = self.channels
         weight = self.in_proj_weight[part * channels : (part + 1) * channels].astype(x.dtype)
         bias = self.in_proj_bias[part * channels : (part + 1) * channels]
-        rows = add_bias(self.rows_by_columns(x.reshape(-1, channels), weight), bias)
-        heads = rows.reshape(batch, length, self.num_heads, -1).transpose(0, 2, 1, 3)
-        return heads.reshape(batch * self.num_heads, length, -1)
+        return add_bias(self.rows_by_columns(x.reshape(-1, channels), weight), bias).reshape(x.shape)
+
+
+class Attend(nn.Cell):
+    """`softmax(q k^T + blocked) v` of every head: `[B, Q, C], [B, K, C], [B, K, C], [B, K] -> [B, Q, C]`.
+
+    The weights `[B, heads, Q, K]` are made a few heads at a time and once more in the backward pass, which reads
+    their gradient's row sums from the output instead of summing (arXiv 2205.14135, section 3.1). `blocked` enters
+    the scores as one more channel: adding it by broadcasting costs more than the product itself. With `site` the
+    weights drop out by `noise`; without it `noise` is not looked at.
+    """
+
+    def __init__(self, num_heads: int, site: int | None) -> None:
+        super().__init__()
+        self.num_heads, self.site = num_heads, site
+        self.softmax = ops.Softmax(-1)
+        self.rows_by_rows = ops.BatchMatMul(transpose_b=True)
+        self.rows_by_columns = ops.BatchMatMul()
+        self.columns_by_columns = ops.BatchMatMul(transpose_a=True)
+
+    def construct(self, q: Tensor, k: Tensor, v: Tensor, blocked: Tensor, noise: Tensor) -> Tensor:
+        batch, num_queries, channels = q.shape
+        q, k, v = self.split(q, 1, blocked), self.split(k, 2, blocked), self.split(v, 0, blocked)
+        parts: list[Tensor] = []
+        step = heads_a_chunk(num_queries, k.shape[1])
+        for start in range(0, batch * self.num_heads, step):
+            rows = q[start : start + step]
+            if parts:
+                # One chunk after the other: the scheduler would hold the weights of all at once.
+                rows = ops.depend(rows, parts[-1])
+            weights = self.softmax(self.rows_by_rows(rows, k[start : start + step]))
+            parts.append(self.rows_by_columns(self.dropped(weights, noise, start), v[start : start + step]))
+        return self.merge(parts, batch, num_queries, channels)
+
+    def bprop(
+        self, q: Tensor, k: Tensor, v: Tensor, blocked: Tensor, noise: Tensor, out: Tensor, dout: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        batch, num_queries, channels = q.shape
+        num_keys, head_channels = k.shape[1], channels // self.num_heads
+        k_plain, v_plain = self.split(k, 0, blocked), self.split(v, 0, blocked)
+        q_plain, dout_heads = self.split(q, 0, blocked), self.split(dout, 0, blocked)
+        weighted = dout_heads * self.split(out, 0, blocked)
+        sums = self.rows_by_columns(weighted, ops.ones((weighted.shape[0], head_channels, 1), dout.dtype))
+        q_wide, k_wide = self.split(q, 1, blocked), self.split(k, 2, blocked)
+        dqs: list[Tensor] = []
+        dks: list[Tensor] = []
+        dvs: list[Tensor] = []
+        step = heads_a_chunk(num_queries, num_keys)
+        for start in range(0, batch * self.num_heads, step):
+            end = start + step
+            d = dout_heads[start:end]
+            rows = ops.depend(q_wide[start:end], (dqs[-1], dks[-1]) if dqs else d)
+            weights = self.softmax(self.rows_by_rows(rows, k_wide[start:end]))
+            dropped = self.dropped(weights, noise, start)
+            dvs.append(self.columns_by_columns(dropped, d))
+            spread = self.rows_by_columns(sums[start:end], ops.ones((d.shape[0], 1, num_keys), d.dtype))
+            dscores = dropped * self.rows_by_rows(d, v_plain[start:end]) - weights * spread
+            dqs.append(self.rows_by_columns(dscores, k_plain[start:end]))
+            dks.append(self.columns_by_columns(dscores, q_plain[start:end]))
+        dq = self.merge(dqs, batch, num_queries, channels)
+        dk, dv = self.merge(dks, batch, num_keys, channels), self.merge(dvs, batch, num_keys, channels)
+        return dq, dk, dv, ops.zeros_like(blocked), ops.zeros_like(noise)
+
+    def split(self, x: Tensor, extra: int, blocked: Tensor) -> Tensor:
+        """`[B, L, C] -> [B * heads, L, C / heads]`, with 1 (`extra` 1) or `blocked` (2) as one more channel."""
+        batch, length, channels = x.shape
+        rows = ops.gather(x.reshape(-1, channels // self.num_heads), head_table(batch, length, self.num_heads), 0)
+        heads = rows.reshape(batch * self.num_heads, length, channels // self.num_heads)
+        if extra == 1:
+            return ops.concat((heads, ops.ones((batch * self.num_heads, length, 1), x.dtype)), 2)
+        if extra == 2:
+            per_head = ops.tile(blocked.reshape(batch, 1, length, 1), (1, self.num_heads, 1, 1))
+            return ops.concat((heads, per_head.reshape(-1, length, 1)), 2)
+        return heads
+
+    def merge(self, parts: list[Tensor], batch: int, length: int, channels: int) -> Tensor:
+        """Chunks of heads `[n, L, C / heads]` to `[B, L, C]`."""
+        heads = parts[0] if len(parts) == 1 else ops.concat(parts, 0)
+        rows = ops.gather(heads.reshape(-1, heads.shape[-1]), head_table(batch, self.num_heads, length), 0)
+        return rows.reshape(batch, length, channels)
+
+    def dropped(self, weights: Tensor, noise: Tensor, start: int) -> Tensor:
+        """The weights of the heads from `start` on after dropout."""
+        if self.site is None:
+            return weights
+        return weights * factors(noise, self.site, start, weights.size).reshape(weights.shape).astype(weights.dtype)

@@ -17,10 +17,11 @@ ROWS_A_CHUNK = 40_000
 
 
 @constexpr
-def tap_positions(height: int, width: int, axis: int) -> Tensor:
-    """Row (axis 0) or column (axis 1) of every tap of every pixel before it is moved: float32 `[1, H*W, 9]`."""
+def tap_positions(num_images: int, height: int, width: int, axis: int) -> Tensor:
+    """Row (axis 0) or column (axis 1) of every tap of every pixel before it is moved: float32 `[n, H*W, 9]`."""
     y, x, dy, dx = np.meshgrid(np.arange(height), np.arange(width), (-1, 0, 1), (-1, 0, 1), indexing="ij")
-    return Tensor((y + dy if axis == 0 else x + dx).reshape(1, -1, NUM_TAPS).astype(np.float32))
+    image = (y + dy if axis == 0 else x + dx).reshape(1, -1, NUM_TAPS).astype(np.float32)
+    return Tensor(np.repeat(image, num_images, 0))
 
 
 @constexpr
@@ -66,8 +67,8 @@ class BilinearTaps(nn.Cell):
 
     def construct(self, taps: Tensor, dy: Tensor, dx: Tensor, height: int, width: int) -> Tensor:
         n = dy.shape[0]
-        rows, row_weights = self.neighbours(dy + tap_positions(height, width, 0), height)
-        columns, column_weights = self.neighbours(dx + tap_positions(height, width, 1), width)
+        rows, row_weights = self.neighbours(dy + tap_positions(n, height, width, 0), height)
+        columns, column_weights = self.neighbours(dx + tap_positions(n, height, width, 1), width)
         starts = tap_starts(n, height, width)
         tables, weights = [], []
         for i in range(2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from mindspore import Tensor, nn, ops
+from mindspore.ops import constexpr
 
 POOL_SIZE = 1 << 20
 
@@ -19,19 +20,40 @@ def noise_pool(rate: float, seed: int, step: int) -> np.ndarray:
     return np.concatenate([pool, pool])
 
 
+@constexpr
+def place(site: int, part: int) -> int:
+    """Where in the pool a site's part reads: odd strides keep the places of any two apart."""
+    return (site * 611_953 + part * 39_119) % POOL_SIZE
+
+
+@constexpr
+def num_reads(size: int) -> int:
+    """How often an input of that size reads the pool."""
+    return -(-size // POOL_SIZE)
+
+
+@constexpr
+def read_size(size: int) -> int:
+    """How many factors one read takes."""
+    return min(size, POOL_SIZE)
+
+
+def factors(noise: Tensor, site: int, part: int, size: int) -> Tensor:
+    """`size` factors from a step's pool, from the place of a site's part."""
+    found = ops.slice(noise, (place(site, part),), (read_size(size),))
+    if num_reads(size) > 1:
+        found = ops.slice(ops.tile(found, (num_reads(size),)), (0,), (size,))
+    return found
+
+
 class Dropout(nn.Cell):
-    """Multiply by factors from the step's pool, read from a place of its own; larger inputs read it repeatedly."""
+    """Multiply by the factors of a site of its own."""
 
     def __init__(self, site: int) -> None:
         super().__init__()
-        # An odd stride spreads the sites over the pool without two of them coinciding.
-        self.start = (site * 611_953) % POOL_SIZE
+        self.site = site
 
     def construct(self, x: Tensor, noise: Tensor | None) -> Tensor:
         if noise is None:
             return x
-        size = x.size
-        factors = noise[self.start : self.start + min(size, POOL_SIZE)]
-        if size > POOL_SIZE:
-            factors = ops.tile(factors, ((size + POOL_SIZE - 1) // POOL_SIZE,))[:size]
-        return x * factors.reshape(x.shape).astype(x.dtype)
+        return x * factors(noise, self.site, 0, x.size).reshape(x.shape).astype(x.dtype)

@@ -86,6 +86,20 @@ def nearest_table(n: int, h: int, w: int, out_h: int, out_w: int) -> Tensor:
 
 
 @constexpr
+def repeat_table(n: int, length: int) -> Tensor:
+    """Every number below n `length` times, int32 `[n*length]`."""
+    return Tensor(np.repeat(np.arange(n, dtype=np.int32), length))
+
+
+@constexpr
+def head_table(batch: int, length: int, num_heads: int) -> Tensor:
+    """Order that turns rows (batch, position, head) into rows (batch, head, position), int32; its own inverse with
+    the last two numbers exchanged."""
+    order = np.arange(batch * length * num_heads, dtype=np.int32).reshape(batch, length, num_heads)
+    return Tensor(np.ascontiguousarray(order.swapaxes(1, 2)).reshape(-1))
+
+
+@constexpr
 def bilinear_matrix(size: int, out_size: int, transposed: bool) -> Tensor:
     """Weights `[out_size, size]` (or their transpose) of a bilinear resize along one axis, corners not aligned."""
     position = np.clip((np.arange(out_size) + 0.5) * (size / out_size) - 0.5, 0, size - 1)

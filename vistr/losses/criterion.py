@@ -81,6 +81,11 @@ def mask_losses(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     overlap = probability * y
     missed = probability + y - 2 * overlap
     alpha = (1 - FOCAL_ALPHA) - (1 - 2 * FOCAL_ALPHA) * y
-    focal = (alpha * entropy * missed * missed).mean(-1)
-    dice = 1 - (2 * overlap.sum(-1) + 1) / (probability.sum(-1) + y.sum(-1) + 1)
+    focal = row_sums(alpha * entropy * missed * missed) / (height * width)
+    dice = 1 - (2 * row_sums(overlap) + 1) / (row_sums(probability) + row_sums(y) + 1)
     return focal.reshape(k, num_frames), dice.reshape(k, num_frames)
+
+
+def row_sums(rows: Tensor) -> Tensor:
+    """`[n, L] -> [n]`, as a matrix product: the gradient of MindSpore's own sum is a broadcast, dear on a CPU."""
+    return ops.matmul(rows, ops.ones((rows.shape[1], 1), rows.dtype)).reshape(-1)

@@ -32,6 +32,11 @@ class Supervision(NamedTuple):
     mask_weights: np.ndarray
     """float32 `[K, T]`: 1 / number of boxes where the object is seen, else 0."""
 
+    @property
+    def targets(self) -> tuple[np.ndarray, ...]:
+        """What the criterion compares the network's outputs with, in its order."""
+        return (self.classes, self.class_weights, self.boxes, self.box_weights, self.masks, self.mask_weights)
+
 
 class Normalisers(NamedTuple):
     """What the losses are divided by; sums over every clip that shares an optimizer step."""

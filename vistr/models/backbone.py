@@ -108,16 +108,18 @@ class ResNet(nn.Cell):
                 parameter.requires_grad = False
 
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        stride4 = self.layer1(self.pool(ops.relu(self.conv1(x))))
-        if self.frozen_stem or not self.trainable:
-            stride4 = ops.stop_gradient(stride4)
+        stride4 = self.stem(x)
+        return (stride4, *self.stages(stride4))
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Images to the first stage's map, stride 4."""
+        return self.layer1(self.pool(ops.relu(self.conv1(x))))
+
+    def stages(self, stride4: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The first stage's map to the others'."""
         stride8 = self.layer2(stride4)
         stride16 = self.layer3(stride8)
-        stride32 = self.layer4(stride16)
-        if not self.trainable:
-            stride8, stride16 = ops.stop_gradient(stride8), ops.stop_gradient(stride16)
-            stride32 = ops.stop_gradient(stride32)
-        return stride4, stride8, stride16, stride32
+        return stride8, stride16, self.layer4(stride16)
 
 
 def calibrate(backbone: ResNet, images: Tensor) -> None:

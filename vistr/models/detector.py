@@ -1,4 +1,4 @@
-"""From frames to logits and boxes of every query: backbone, transformer, heads."""
+"""From feature maps to logits and boxes of every query: transformer and heads, with the backbone before them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from vistr.models.transformer import Transformer
 
 
 class Detector(nn.Cell):
-    """VisTR without its masks; `num_queries` is num_frames * num_instances, frame by frame."""
+    """VisTR without its masks; `num_queries` is num_frames * num_instances, frame by frame.
+
+    Calling it runs what follows the backbone, which takes frames of any number at a time.
+    """
 
     def __init__(
         self, backbone: ResNet, transformer: Transformer, channels: int, num_queries: int, num_logits: int
@@ -28,18 +31,16 @@ class Detector(nn.Cell):
         self.bbox_embed = BoxHead(channels)
 
     def construct(
-        self, frames: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """`frames [B*T, H, W, 3]`, `position [B, L, C]`, `blocked [B, L]` with L = T*h*w.
+        self, stride32: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The backbone's last map `[B*T, h, w, C]`, `position [B, L, C]`, `blocked [B, L]` with L = T*h*w.
 
-        Returns logits `[layers, B, Q, num_logits]`, boxes `[layers, B, Q, 4]`, the last states `[B, Q, C]`, the
-        memory `[B*T, h, w, C]` and the backbone's maps of strides 4, 8, 16.
+        Returns logits `[layers, B, Q, num_logits]`, boxes `[layers, B, Q, 4]`, the last states `[B, Q, C]` and the
+        memory `[B*T, h, w, C]`.
         """
-        stride4, stride8, stride16, stride32 = self.backbone(frames)
         tokens = self.input_proj(stride32)
         batch, channels = position.shape[0], position.shape[2]
         states, memory = self.transformer(
             tokens.reshape(batch, -1, channels), self.query_embed.astype(tokens.dtype), position, blocked, noise
         )
-        logits, boxes = self.class_embed(states), self.bbox_embed(states)
-        return logits, boxes, states[-1], memory.reshape(tokens.shape), stride4, stride8, stride16
+        return self.class_embed(states), self.bbox_embed(states), states[-1], memory.reshape(tokens.shape)

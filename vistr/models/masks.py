@@ -91,9 +91,9 @@ class MaskHead(nn.Cell):
         self.conv_offset = OffsetConv(widths[2])
         self.dcn = DeformableConv(widths[2], widths[3])
 
-    def of_frame(self, memory: Tensor, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What every instance of a frame shares, from the memory map and the maps of strides 4, 8, 16."""
-        return self.lay1.of_frame(memory), self.adapter1(maps[2]), self.adapter2(maps[1]), self.adapter3(maps[0])
+    def adapt(self, stride4: Tensor, stride8: Tensor, stride16: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The backbone's maps as the head adds them, the coarsest first."""
+        return self.adapter1(stride16), self.adapter2(stride8), self.adapter3(stride4)
 
     def construct(self, attention: Tensor, shared: tuple[Tensor, Tensor, Tensor, Tensor], frame_rows: Tensor) -> Tensor:
         x = self.lay1.of_image(attention) + of_frames(shared[0], frame_rows)
@@ -136,17 +136,17 @@ class Segmenter(nn.Cell):
         self.mask_head = MaskHead(channels, num_heads, stage_channels)
         self.insmask_head = SequenceHead(channels // 16)
 
-    def of_frame(self, memory: Tensor, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
-        """The per-frame part: `memory [B*T, h, w, C]` and maps of strides 4, 8, 16 to five maps `[B*T, ...]`."""
-        return (self.bbox_attention.k_linear(memory), *self.mask_head.of_frame(memory, maps))
+    def of_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """What all instances of a frame share of `memory [B*T, h, w, C]`: two maps `[B*T, h, w, ...]`."""
+        return self.bbox_attention.k_linear(memory), self.mask_head.lay1.of_frame(memory)
 
     def construct(
         self, shared: tuple[Tensor, ...], states: Tensor, blocked: Tensor, query_rows: Tensor, frame_rows: Tensor
     ) -> Tensor:
         """Mask logits `[K, T, H/4, W/4]` of K sequences.
 
-        `shared` is `of_frame`'s result; `states [B*T*N, C]` the last decoder states; `blocked [B*T, h*w]`;
-        `query_rows`, `frame_rows` int32 `[K, T]` the query and the frame of every image.
+        `shared` is what `of_memory` gives, then what `mask_head.adapt` gives; `states [B*T*N, C]` the last decoder
+        states; `blocked [B*T, h*w]`; `query_rows`, `frame_rows` int32 `[K, T]` the query and frame of every image.
         """
         num_sequences, num_frames = query_rows.shape
         frames = frame_rows.reshape(-1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from vistr.device import use_device
+from vistr.layers.graph import Graph
 from vistr.models.backbone import ResNet
 from vistr.models.detector import Detector
 from vistr.models.masks import Segmenter
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BLOCKED = -1e9
 PIXELS_A_CALL = 400_000
+BACKBONE_PIXELS_A_CALL = 600_000
 
 
 class Outputs(NamedTuple):
@@ -45,6 +46,25 @@ class Context(NamedTuple):
     blocked: Tensor
     """`[B, L]`: 0, or a large negative number at padding."""
 
+    def of_frames(self, num_frames: int) -> Tensor:
+        """`blocked` as `[B*T, h*w]`."""
+        return self.blocked.reshape(self.blocked.shape[0] * num_frames, -1)
+
+
+class Detection(NamedTuple):
+    """What the network finds before it draws masks, of all L decoder layers."""
+
+    logits: Tensor
+    """`[L, B, T*N, C+1]`."""
+    boxes: Tensor
+    """`[L, B, T*N, 4]`."""
+    states: Tensor
+    """`[B*T*N, channels]`: the last decoder layer's."""
+    memory: Tensor
+    """`[B*T, h, w, channels]`: the encoder's."""
+    maps: tuple[Tensor, ...]
+    """The backbone's, of strides 4, 8, 16 and 32."""
+
 
 class VisTR(nn.Cell):
     """The whole network. Call it with frames and padding, or use `detector` and `segmenter` one by one."""
@@ -57,18 +77,28 @@ class VisTR(nn.Cell):
         self.segmenter = segmenter
         self.channels, self.num_instances, self.stride = channels, num_instances, stride
 
-        @ms.jit
-        def detect(frames: Tensor, position: Tensor, blocked: Tensor) -> Any:
-            logits, boxes, states, memory, stride4, stride8, stride16 = detector(frames, position, blocked, None)
-            return logits, boxes, states, segmenter.of_frame(memory, (stride4, stride8, stride16))
+        def backbone(images: Tensor) -> Any:
+            return detector.backbone(images)
 
-        @ms.jit
+        def detect(stride32: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None) -> Any:
+            return detector(stride32, position, blocked, noise)
+
+        def adapt(stride4: Tensor, stride8: Tensor, stride16: Tensor) -> Any:
+            return segmenter.mask_head.adapt(stride4, stride8, stride16)
+
+        def share(memory: Tensor) -> Any:
+            return segmenter.of_memory(memory)
+
         def segment(
             states: Tensor, blocked: Tensor, query_rows: Tensor, frame_rows: Tensor, keys: Tensor, *shared: Tensor
         ) -> Tensor:
             return segmenter((keys, *shared), states, blocked, query_rows, frame_rows)
 
-        self.run_detect, self.run_segment = detect, segment
+        self.run_backbone = Graph("the backbone", backbone)
+        self.run_detect = Graph("the transformer", detect)
+        self.run_adapt = Graph("the masks' adapters", adapt)
+        self.run_share = Graph("the masks' shared part", share)
+        self.run_segment = Graph("the masks", segment)
 
     def construct(self, frames: Tensor | np.ndarray, padding: Tensor | np.ndarray) -> Outputs:
         """Run the network without dropout.
@@ -77,12 +107,25 @@ class VisTR(nn.Cell):
         do not depend on the other clips of the batch.
         """
         images, context = self.prepare(frames, padding)
-        logits, boxes, states, shared = self.run_detect(images, context.position, context.blocked)
         batch, num_frames = np.shape(padding)[:2]
-        num_queries = num_frames * self.num_instances
-        blocked = context.blocked.reshape(batch * num_frames, -1)
-        masks = self.masks(states.reshape(batch * num_queries, -1), blocked, shared, batch, num_frames)
+        # The adapters take the maps' place group by group: those of a long clip are a gigabyte.
+        parts = []
+        for group in frame_chunks(images, backbone_chunk(images)):
+            *maps, stride32 = self.run_backbone(group)
+            parts.append((*self.run_adapt(*maps), stride32))
+        *adapted, stride32 = join(parts, images.shape[0])
+        logits, boxes, states, memory = self.run_detect(stride32, context.position, context.blocked, None)
+        shared = (*self.run_share(memory), *adapted)
+        states = states.reshape(-1, states.shape[-1])
+        masks = self.masks(states, context.of_frames(num_frames), shared, batch, num_frames)
         return Outputs(logits[-1], boxes[-1], masks, logits[:-1], boxes[:-1])
+
+    def detect(self, images: Tensor, context: Context, noise: Tensor | None) -> Detection:
+        """Everything but the masks, as training needs it; `noise` is the step's dropout pool."""
+        groups = frame_chunks(images, backbone_chunk(images))
+        maps = join([self.run_backbone(group) for group in groups], images.shape[0])
+        logits, boxes, states, memory = self.run_detect(maps[3], context.position, context.blocked, noise)
+        return Detection(logits, boxes, states.reshape(-1, states.shape[-1]), memory, maps)
 
     def masks(self, states: Tensor, blocked: Tensor, shared: tuple[Tensor, ...], batch: int, num_frames: int) -> Tensor:
         """Masks of every slot, a few sequences a call so that memory stays bounded: `[B, T*N, H/4, W/4]`."""
@@ -108,6 +151,32 @@ class VisTR(nn.Cell):
         small = shrink_padding(mask.astype(bool), -(-height // self.stride), -(-width // self.stride))
         blocked = np.where(small, np.float32(BLOCKED), np.float32(0)).reshape(batch, -1)
         return Tensor(images), Context(Tensor(position_code(small, self.channels)), Tensor(blocked))
+
+
+def backbone_chunk(images: Tensor) -> int:
+    """How many of the images `[n, H, W, 3]` go through the backbone together, groups being of one size."""
+    n, height, width = (int(side) for side in images.shape[:3])
+    num_chunks = min(n, -(-n * height * width // BACKBONE_PIXELS_A_CALL))
+    return -(-n // num_chunks)
+
+
+def frame_chunks(frames: Tensor, size: int) -> list[Tensor]:
+    """Frames `[n, ...]` in groups of `size`: the backbone's memory does not grow with the clip, and one graph serves
+    all. The last group repeats the last frame where that is needed."""
+    n = frames.shape[0]
+    if size == n:
+        return [frames]
+    rows = np.minimum(np.arange(-(-n // size) * size, dtype=np.int32), n - 1)
+    return [ops.gather(frames, Tensor(rows[start : start + size]), 0) for start in range(0, len(rows), size)]
+
+
+def join(parts: list[Any], length: int) -> tuple[Tensor, ...]:
+    """Groups of several maps to the maps of all frames; empties the list."""
+    if len(parts) == 1:
+        return tuple(parts[0])
+    maps = tuple(ops.concat(same, 0)[:length] for same in zip(*parts, strict=True))
+    parts.clear()
+    return maps
 
 
 def image_rows(sequences: np.ndarray, num_frames: int, num_instances: int) -> tuple[np.ndarray, np.ndarray]:

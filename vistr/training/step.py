@@ -1,21 +1,22 @@
-"""One training step: forward, matching on the host, loss, gradients; and their accumulation over batches."""
+"""One training step: forward, matching on the host, loss and gradients."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor
+from mindspore import Parameter, Tensor, ops
 
 from vistr.data.clips import Batch, ClipTargets
+from vistr.layers.graph import Graph
 from vistr.losses.criterion import Criterion, Weights
 from vistr.losses.matching import Costs, Match
-from vistr.losses.supervision import Normalisers, count_boxes, supervise
-from vistr.models.vistr import VisTR
+from vistr.losses.supervision import Normalisers, Supervision, count_boxes, supervise
+from vistr.models.vistr import Context, Detection, VisTR, backbone_chunk, frame_chunks
 
 LAYER_PARTS = ("class", "box", "giou")
 
@@ -33,8 +34,10 @@ class StepResult:
 class TrainingStep:
     """Loss and gradients of a batch with respect to the network's trainable parameters.
 
-    The network runs as two compiled graphs with the matching between them: it needs logits and boxes only, so that
-    masks are computed for the matched slots and no others.
+    The network runs as three compiled parts: backbone, transformer, masks with the criterion. Matching needs logits
+    and boxes only, so that it stands before the third and masks are computed for the matched slots alone. Going
+    back, a part computes its forward pass again from what entered it: one part's activations are in memory at a time
+    (of the backbone, those of a few frames), whatever the length of the clip.
     """
 
     def __init__(
@@ -42,17 +45,20 @@ class TrainingStep:
     ) -> None:
         self.model, self.costs = model, costs
         self.no_object_weight = no_object_weight
+        self.first_layer = first_layer = 0 if aux_losses else -1
         self.parameters: list[Parameter] = list(model.trainable_params())
         detector, segmenter, criterion = model.detector, model.segmenter, Criterion(weights)
-        first_layer = 0 if aux_losses else -1
+        backbone = detector.backbone
+        self.of_segmenter = ms.ParameterTuple(segmenter.trainable_params())
+        self.of_backbone = ms.ParameterTuple(backbone.trainable_params())
+        names = {p.name for p in self.of_backbone}
+        self.of_detector = ms.ParameterTuple(p for p in detector.trainable_params() if p.name not in names)
+        self.from_images = not backbone.frozen_stem
+        body = backbone if self.from_images else backbone.stages
+        of_segmenter, of_detector, of_backbone = self.of_segmenter, self.of_detector, self.of_backbone
+        gradients_of = ops.GradOperation(get_by_list=True, sens_param=True)
 
-        @ms.jit
-        def detect(frames: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None) -> Any:
-            logits, boxes, states, memory, stride4, stride8, stride16 = detector(frames, position, blocked, noise)
-            return logits[first_layer:], boxes[first_layer:], states, memory, stride4, stride8, stride16
-
-        @ms.jit
-        def loss(
+        def losses(
             logits: Tensor,
             boxes: Tensor,
             states: Tensor,
@@ -65,12 +71,34 @@ class TrainingStep:
             frame_rows: Tensor,
             *targets: Tensor,
         ) -> Any:
-            shared = segmenter.of_frame(memory, (stride4, stride8, stride16))
+            shared = (*segmenter.of_memory(memory), *segmenter.mask_head.adapt(stride4, stride8, stride16))
             masks = segmenter(shared, states, blocked, query_rows, frame_rows)
-            return criterion(logits, boxes, masks, *targets)
+            return criterion(logits[first_layer:], boxes[first_layer:], masks, *targets)
 
-        self.run_detect, self.run_loss = detect, loss
-        self.gradients = ms.value_and_grad(self.forward, None, self.parameters, has_aux=True)
+        losses_and_gradients = ms.value_and_grad(losses, tuple(range(7)), of_segmenter, has_aux=True)
+
+        def loss(*inputs: Tensor) -> Any:
+            return losses_and_gradients(*inputs)
+
+        def weighted(
+            stride32: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None, *gradients: Tensor
+        ) -> Tensor:
+            # Its gradient is the chain rule's: what MindSpore offers for that takes no constants beside the map.
+            logits, boxes, states, memory = detector(stride32, position, blocked, noise)
+            total = dot(logits, gradients[0]) + dot(boxes, gradients[1])
+            return total + dot(states, gradients[2]) + dot(memory, gradients[3])
+
+        gradients_of_weighted = ms.grad(weighted, 0, of_detector)
+
+        def detector_gradients(*inputs: Tensor | None) -> Any:
+            return gradients_of_weighted(*inputs)
+
+        def backbone_gradients(x: Tensor, *gradients: Tensor) -> Any:
+            return gradients_of(body, of_backbone)(x, gradients)
+
+        self.run_loss = Graph("masks and losses, with gradients,", loss)
+        self.run_detector_gradients = Graph("the transformer's gradients", detector_gradients)
+        self.run_backbone_gradients = Graph("the backbone's gradients", backbone_gradients)
 
     def __call__(self, batch: Batch, noise: np.ndarray | None, normalisers: Normalisers | None = None) -> StepResult:
         """Losses and gradients of `batch`; `noise` is the step's dropout pool, None for no dropout.
@@ -79,63 +107,84 @@ class TrainingStep:
         """
         if normalisers is None:
             normalisers = Normalisers(max(1, count_boxes(batch.targets)), None)
-        self.seconds: dict[str, float] = {}
+        clock = [time.perf_counter()]
         images, context = self.model.prepare(batch.frames, batch.padding)
         pool = None if noise is None else Tensor(noise)
-        start = time.perf_counter()
-        (total, by_layer, of_masks), gradients = self.gradients(
-            images, context.position, context.blocked, pool, batch.targets, normalisers
-        )
-        losses = name_losses(float(total.asnumpy()), by_layer.asnumpy(), of_masks.asnumpy())
-        losses.update(self.errors)
-        spent = time.perf_counter() - start
-        self.seconds["backward"] = spent - sum(self.seconds.values())
-        return StepResult(losses, gradients, self.matches, self.seconds)
-
-    def forward(
-        self,
-        images: Tensor,
-        position: Tensor,
-        blocked: Tensor,
-        noise: Tensor | None,
-        targets: Sequence[ClipTargets],
-        normalisers: Normalisers,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss of a batch and its parts, differentiable; the matching inside is not."""
-        start = time.perf_counter()
-        logits, boxes, states, *maps = self.run_detect(images, position, blocked, noise)
-        host_logits, host_boxes = logits.asnumpy(), boxes.asnumpy()
-        self.seconds["forward"] = time.perf_counter() - start
-        start = time.perf_counter()
-        supervision, self.matches = supervise(
-            host_logits,
-            host_boxes,
-            targets,
+        found = self.model.detect(images, context, pool)
+        logits, boxes = found.logits.asnumpy()[self.first_layer :], found.boxes.asnumpy()[self.first_layer :]
+        clock.append(time.perf_counter())
+        supervision, matches = supervise(
+            logits,
+            boxes,
+            batch.targets,
             num_instances=self.model.num_instances,
             no_object_weight=self.no_object_weight,
             costs=self.costs,
             normalisers=normalisers,
         )
-        self.errors = matching_errors(host_logits[-1], supervision.classes[-1], targets)
-        self.seconds["match"] = time.perf_counter() - start
-        batch, num_queries = host_logits.shape[1:3]
-        num_frames = num_queries // self.model.num_instances
-        result: tuple[Tensor, Tensor, Tensor] = self.run_loss(
-            logits,
-            boxes,
-            states.reshape(batch * num_queries, -1),
-            *maps,
-            blocked.reshape(batch * num_frames, -1),
+        errors = matching_errors(logits[-1], supervision.classes[-1], batch.targets)
+        clock.append(time.perf_counter())
+        losses, gradients = self.backward(images, context, pool, found, supervision)
+        clock.append(time.perf_counter())
+        seconds = dict(zip(("forward", "match", "backward"), np.diff(clock).tolist(), strict=True))
+        return StepResult({**losses, **errors}, gradients, matches, seconds)
+
+    def backward(
+        self, images: Tensor, context: Context, noise: Tensor | None, found: Detection, supervision: Supervision
+    ) -> tuple[dict[str, float], tuple[Tensor, ...]]:
+        """The losses by name, and the gradients in the order of `parameters`."""
+        stride4, stride8, stride16, stride32 = found.maps
+        (total, by_layer, of_masks), (of_found, of_segmenter) = self.run_loss(
+            found.logits,
+            found.boxes,
+            found.states,
+            found.memory,
+            stride4,
+            stride8,
+            stride16,
+            context.of_frames(images.shape[0] // context.position.shape[0]),
             Tensor(supervision.query_rows),
             Tensor(supervision.frame_rows),
-            Tensor(supervision.classes),
-            Tensor(supervision.class_weights),
-            Tensor(supervision.boxes),
-            Tensor(supervision.box_weights),
-            Tensor(supervision.masks),
-            Tensor(supervision.mask_weights),
+            *(Tensor(target) for target in supervision.targets),
         )
-        return result
+        losses = name_losses(float(total.asnumpy()), by_layer.asnumpy(), of_masks.asnumpy())
+        logits, boxes, states, memory, of_stride4, of_stride8, of_stride16 = of_found
+        states = states.reshape(context.position.shape[0], -1, states.shape[-1])
+        of_stride32, of_detector = self.run_detector_gradients(
+            stride32, context.position, context.blocked, noise, logits, boxes, states, memory
+        )
+        of_maps = [of_stride8, of_stride16, of_stride32]
+        of_backbone: Sequence[Tensor] = ()
+        if len(self.of_backbone):
+            start, of_maps = (images, [of_stride4, *of_maps]) if self.from_images else (stride4, of_maps)
+            of_backbone = self.backbone_gradients(start, of_maps, backbone_chunk(images))
+        groups = ((self.of_segmenter, of_segmenter), (self.of_detector, of_detector), (self.of_backbone, of_backbone))
+        named = {p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)}
+        gradients = tuple(named[p.name] for p in self.parameters)
+        gradients[-1].asnumpy()
+        return losses, gradients
+
+    def backbone_gradients(self, start: Tensor, of_maps: Sequence[Tensor], size: int) -> Sequence[Tensor]:
+        """Gradients of the backbone's parameters, `size` frames at a time; frames that only fill up count nothing."""
+        chunks, n = frame_chunks(start, size), start.shape[0]
+        total: Sequence[Tensor] = ()
+        for i, chunk in enumerate(chunks):
+            gradients = [g if len(chunks) == 1 else g[i * size : (i + 1) * size] for g in of_maps]
+            missing = (i + 1) * size - n
+            if missing > 0:
+                gradients = [ops.concat((g, ops.zeros((missing, *g.shape[1:]), g.dtype)), 0) for g in gradients]
+            total = add(total, self.run_backbone_gradients(chunk, *gradients))
+        return total
+
+
+def dot(x: Tensor, weights: Tensor) -> Tensor:
+    """Sum of the products of two tensors' elements; a matrix product, whose gradient is one too."""
+    return ops.matmul(x.reshape(1, -1), weights.reshape(-1, 1)).reshape(())
+
+
+def add(total: Sequence[Tensor], more: Iterable[Tensor]) -> list[Tensor]:
+    """The sum of two lists of gradients; the first may be empty."""
+    return [a + b for a, b in zip(total, more, strict=True)] if total else list(more)
 
 
 def name_losses(total: float, by_layer: np.ndarray, of_masks: np.ndarray) -> dict[str, float]:

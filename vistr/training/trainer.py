@@ -21,12 +21,13 @@ from vistr.data.loader import ClipLoader
 from vistr.device import DeviceName, peak_memory_gb
 from vistr.errors import UserError
 from vistr.layers.dropout import noise_pool
+from vistr.layers.graph import num_compiled
 from vistr.losses.supervision import Normalisers, count_boxes
 from vistr.models.vistr import VisTR
 from vistr.training.checkpoint import Metadata, TrainingState, save_checkpoint
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.progress import Progress
-from vistr.training.step import TrainingStep
+from vistr.training.step import TrainingStep, add
 from vistr.training.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -139,6 +140,7 @@ class Trainer:
             "grad_norm": norm,
             "clips_per_second": self.progress.clips_per_second,
             "memory_gb": memory,
+            "compiled_graphs": num_compiled(),
         }
         values |= {f"seconds_{part}": spent for part, spent in seconds.items()}
         self.tracker.scalars(state.step, values, "train", epoch=state.epoch + 1)
@@ -159,9 +161,7 @@ class Trainer:
                 draw = self.state.step * self.plan.accumulation_steps + i
                 noise = noise_pool(self.plan.dropout, self.plan.seed, draw)
             result = self.step(batch, noise, normalisers)
-            gradients = (
-                [a + b for a, b in zip(gradients, result.gradients, strict=True)] if gradients else result.gradients
-            )
+            gradients = add(gradients, result.gradients)
             for total, part in ((losses, result.losses), (seconds, result.seconds)):
                 for name, value in part.items():
                     total[name] = total.get(name, 0.0) + value

@@ -61,10 +61,9 @@ class MultiHeadAttention(nn.Cell):
 class Attend(nn.Cell):
     """`softmax(q k^T + blocked) v` of every head: `[B, Q, C], [B, K, C], [B, K, C], [B, K] -> [B, Q, C]`.
 
-    The weights `[B, heads, Q, K]` are made a few heads at a time and once more in the backward pass, which reads
-    their gradient's row sums from the output instead of summing (arXiv 2205.14135, section 3.1). `blocked` enters
-    the scores as one more channel: adding it by broadcasting costs more than the product itself. With `site` the
-    weights drop out by `noise`; without it `noise` is not looked at.
+    The weights `[B, heads, Q, K]` are made a few heads at a time, and once more in the backward pass, so that they are
+    never all in memory. `blocked` enters the scores as one more channel: adding it by broadcasting costs more than the
+    product itself. With `site` the weights drop out by `noise`; without it `noise` is not looked at.
     """
 
     def __init__(self, num_heads: int, site: int | None) -> None:
@@ -93,11 +92,9 @@ class Attend(nn.Cell):
         self, q: Tensor, k: Tensor, v: Tensor, blocked: Tensor, noise: Tensor, out: Tensor, dout: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         batch, num_queries, channels = q.shape
-        num_keys, head_channels = k.shape[1], channels // self.num_heads
+        num_keys = k.shape[1]
         k_plain, v_plain = self.split(k, 0, blocked), self.split(v, 0, blocked)
         q_plain, dout_heads = self.split(q, 0, blocked), self.split(dout, 0, blocked)
-        weighted = dout_heads * self.split(out, 0, blocked)
-        sums = self.rows_by_columns(weighted, ops.ones((weighted.shape[0], head_channels, 1), dout.dtype))
         q_wide, k_wide = self.split(q, 1, blocked), self.split(k, 2, blocked)
         dqs: list[Tensor] = []
         dks: list[Tensor] = []
@@ -108,10 +105,12 @@ class Attend(nn.Cell):
             d = dout_heads[start:end]
             rows = ops.depend(q_wide[start:end], (dqs[-1], dks[-1]) if dqs else d)
             weights = self.softmax(self.rows_by_rows(rows, k_wide[start:end]))
-            dropped = self.dropped(weights, noise, start)
-            dvs.append(self.columns_by_columns(dropped, d))
-            spread = self.rows_by_columns(sums[start:end], ops.ones((d.shape[0], 1, num_keys), d.dtype))
-            dscores = dropped * self.rows_by_rows(d, v_plain[start:end]) - weights * spread
+            dvs.append(self.columns_by_columns(self.dropped(weights, noise, start), d))
+            # The difference first: the two are close, and their products with the weights would round apart.
+            dweights = self.dropped(self.rows_by_rows(d, v_plain[start:end]), noise, start)
+            sums = self.rows_by_columns(weights * dweights, ops.ones((d.shape[0], num_keys, 1), d.dtype))
+            spread = self.rows_by_columns(sums, ops.ones((d.shape[0], 1, num_keys), d.dtype))
+            dscores = weights * (dweights - spread)
             dqs.append(self.rows_by_columns(dscores, k_plain[start:end]))
             dks.append(self.columns_by_columns(dscores, q_plain[start:end]))
         dq = self.merge(dqs, batch, num_queries, channels)

@@ -86,7 +86,7 @@ class ResNet(nn.Cell):
         block = Bottleneck if name in ("r50", "r101") else BasicBlock
         width = 32 if name == "r10" else 64
         self.channels = [width * block.expansion * 2**i for i in range(4)]
-        self.trainable, self.frozen_stem = trainable, frozen_stem
+        self.frozen_stem = frozen_stem
         self.conv1 = ConvNorm(3, width, 7, 2)
         self.pool = MaxPool()
         in_channels = width

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from vistr.data.segmentation import RLE, area, encode, sequence_iou, to_json
 from vistr.evaluation.ytvis import evaluate
-from vistr.inference.linking import Track, TrackLinker, video_results
+from vistr.inference.linking import TrackLinker
 from vistr.inference.postprocess import ClipTrack
+from vistr.inference.tracks import Track, collect, video_results
 
 HEIGHT, WIDTH = 48, 96
 CATEGORIES = {label: 10 * label for label in (1, 2, 3)}
@@ -45,11 +47,19 @@ def clip_track(slot: int, label: int, masks: list[RLE | None], score: float = 0.
     return ClipTrack(slot, np.full(len(masks), label), scores, probabilities, masks)
 
 
+def join(*clips: tuple[list[ClipTrack], Sequence[int]], min_iou: float = 0.3, min_score: float = 0) -> list[Track]:
+    """The whole tracks that come of some clips."""
+    linker = TrackLinker(min_iou=min_iou)
+    frames = [frame for tracks, numbers in clips for frame in linker.add(tracks, numbers)] + linker.finish()
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    return collect(frames, min_score=min_score)
+
+
 def link(movers: list[Mover], num_frames: int, length: int, overlap: int, seed: int = 0) -> list[Track]:
     """Clips whose slots are permuted at random and whose masks are off by up to a pixel."""
     rng = np.random.default_rng(seed)
     starts = [*range(0, num_frames - length, length - overlap), num_frames - length]
-    linker = TrackLinker()
+    clips: list[tuple[list[ClipTrack], Sequence[int]]] = []
     for start in starts:
         frames = range(start, start + length)
         tracks = []
@@ -57,8 +67,8 @@ def link(movers: list[Mover], num_frames: int, length: int, overlap: int, seed: 
             masks = [movers[index].mask(frame, int(rng.integers(-1, 2))) for frame in frames]
             if any(masks):
                 tracks.append(clip_track(slot, movers[index].label, masks))
-        linker.add(tracks, frames)
-    return linker.finish()
+        clips.append((tracks, frames))
+    return join(*clips)
 
 
 def truth(movers: list[Mover], num_frames: int) -> dict[str, object]:
@@ -137,26 +147,23 @@ def test_crossing_objects_of_one_category_are_told_apart_by_their_masks() -> Non
 
 def test_a_doubtful_copy_does_not_steal_the_track() -> None:
     masks = [Mover(1, (5, 5), (0, 1)).mask(frame) for frame in range(12)]
-    linker = TrackLinker()
-    linker.add([clip_track(0, 1, masks[:8], 0.9), clip_track(1, 1, masks[:8], 0.2)], range(8))
-    linker.add([clip_track(0, 1, masks[4:], 0.2), clip_track(1, 1, masks[4:], 0.9)], range(4, 12))
-    assert [track.score for track in linker.finish()] == pytest.approx([0.9, 0.2])
+    tracks = join(
+        ([clip_track(0, 1, masks[:8], 0.9), clip_track(1, 1, masks[:8], 0.2)], range(8)),
+        ([clip_track(0, 1, masks[4:], 0.2), clip_track(1, 1, masks[4:], 0.9)], range(4, 12)),
+    )
+    assert [track.score for track in tracks] == pytest.approx([0.9, 0.2])
 
 
 def test_masks_that_hardly_overlap_start_a_new_track() -> None:
     here, there = Mover(1, (0, 0), (0, 0)).mask(0), Mover(1, (0, 10), (0, 0)).mask(0)
-    linker = TrackLinker(min_iou=0.3)
-    linker.add([clip_track(0, 1, [here, here])], [0, 1])
-    linker.add([clip_track(0, 1, [there, there])], [1, 2])
-    assert [(track.first_frame, track.end) for track in linker.finish()] == [(0, 2), (1, 3)]
+    tracks = join(([clip_track(0, 1, [here, here])], [0, 1]), ([clip_track(0, 1, [there, there])], [1, 2]))
+    assert [(track.first_frame, track.end) for track in tracks] == [(0, 2), (1, 3)]
 
 
 def test_the_later_clip_takes_over_in_the_middle_of_the_shared_frames() -> None:
     mask = Mover(1, (5, 5), (0, 0)).mask(0)
-    linker = TrackLinker()
-    linker.add([clip_track(0, 1, [mask] * 8, 0.5)], range(8))
-    linker.add([clip_track(0, 1, [mask] * 8, 0.7)], range(4, 12))
-    (track,) = linker.finish()
+    clips = ([clip_track(0, 1, [mask] * 8, 0.5)], range(8)), ([clip_track(0, 1, [mask] * 8, 0.7)], range(4, 12))
+    (track,) = join(*clips)
     assert track.scores == pytest.approx([0.5] * 6 + [0.7] * 6)
 
 
@@ -168,11 +175,11 @@ def test_clips_without_shared_frames_are_joined_at_the_border() -> None:
 
 def test_a_track_lost_for_one_clip_is_found_again_while_frames_are_shared() -> None:
     mover = Mover(1, (5, 5), (0, 1))
-    linker = TrackLinker()
+    clips = []
     for start, seen in ((0, True), (3, False), (6, True)):
-        masks = [mover.mask(frame) for frame in range(start, start + 9)]
-        linker.add([clip_track(0, 1, masks)] if seen else [], range(start, start + 9))
-    (track,) = linker.finish()
+        frames = range(start, start + 9)
+        clips.append(([clip_track(0, 1, [mover.mask(frame) for frame in frames])] if seen else [], frames))
+    (track,) = join(*clips)
     assert (track.first_frame, track.end) == (0, 15)
     assert all(track.segmentations)
 
@@ -180,18 +187,47 @@ def test_a_track_lost_for_one_clip_is_found_again_while_frames_are_shared() -> N
 def test_tracks_under_the_least_score_are_dropped() -> None:
     mask = Mover(1, (5, 5), (0, 0)).mask(0)
     far = Mover(1, (30, 60), (0, 0)).mask(0)
-    linker = TrackLinker(min_score=0.5)
-    linker.add([clip_track(0, 1, [mask], 0.9), clip_track(1, 2, [far], 0.3)], [0])
-    assert [track.label for track in linker.finish()] == [1]
+    tracks = join(([clip_track(0, 1, [mask], 0.9), clip_track(1, 2, [far], 0.3)], [0]), min_score=0.5)
+    assert [track.label for track in tracks] == [1]
 
 
 def test_the_linker_is_ready_for_another_video_when_finished() -> None:
     mask = Mover(1, (5, 5), (0, 0)).mask(0)
     linker = TrackLinker()
     for _ in range(2):
-        linker.add([clip_track(0, 1, [mask, mask])], range(2))
-        assert [(track.id, track.end) for track in linker.finish()] == [(0, 2)]
+        frames = linker.add([clip_track(0, 1, [mask, mask])], range(2)) + linker.finish()
+        assert [(track.id, track.end) for track in collect(frames)] == [(0, 2)]
     assert linker.finish() == []
+
+
+def test_frames_come_out_once_and_in_order_with_what_is_known_of_the_track_by_then() -> None:
+    mask = Mover(1, (5, 5), (0, 0)).mask(0)
+    linker = TrackLinker()
+    assert linker.add([clip_track(0, 1, [mask] * 6, 0.9)], range(6)) == []
+    early = linker.add([clip_track(0, 2, [mask] * 6, 0.5)], range(4, 10))
+    late = linker.finish()
+    assert [frame.index for frame in early] == [0, 1, 2, 3]
+    assert [frame.index for frame in late] == [4, 5, 6, 7, 8, 9]
+    # Five frames say 1 with 0.9, five say 2 with 0.5: of equals the smaller label.
+    seen = [sighting for frame in early + late for sighting in frame.sightings]
+    assert {(s.track_id, s.track_label, round(s.track_score, 6)) for s in seen} == {(0, 1, 0.7)}
+    assert [s.label for s in seen] == [1] * 5 + [2] * 5
+
+
+def test_the_linker_holds_no_more_of_a_long_video_than_of_a_short_one() -> None:
+    mover = Mover(1, (5, 5), (0.3, 1))
+    linker = TrackLinker()
+
+    def held(first: int, last: int) -> int:
+        for start in range(first, last, 4):
+            frames = range(start, start + 8)
+            linker.add([clip_track(0, 1, [mover.mask(frame) for frame in frames])], frames)
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    short, long = held(0, 200), held(200, 2000)
+    tracemalloc.stop()
+    assert long < short + 20_000  # the codes of 1800 frames would take ten times that
 
 
 @pytest.mark.parametrize("frames", [[4, 6], [4, 3], [9, 10], [0, 1], [1, 2]])
@@ -210,10 +246,8 @@ def test_a_track_without_a_mask_for_every_frame_is_refused() -> None:
 def test_results_leave_label_0_out_and_write_null_where_the_track_is_not() -> None:
     mask = Mover(1, (5, 5), (0, 0)).mask(0)
     assert mask is not None
-    linker = TrackLinker()
-    linker.add([clip_track(0, 0, [mask, mask])], [0, 1])
-    linker.add([clip_track(0, 3, [None, mask, None])], [2, 3, 4])
-    (result,) = video_results(linker.finish(), video_id=5, num_frames=6, category_ids=CATEGORIES)
+    tracks = join(([clip_track(0, 0, [mask, mask])], [0, 1]), ([clip_track(0, 3, [None, mask, None])], [2, 3, 4]))
+    (result,) = video_results(tracks, video_id=5, num_frames=6, category_ids=CATEGORIES)
     assert result["video_id"] == 5
     assert result["category_id"] == 30
     assert result["segmentations"] == [None, None, None, to_json(mask), None, None]

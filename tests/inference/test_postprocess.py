@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from vistr.data.segmentation import decode
-from vistr.inference.linking import TrackLinker, video_results
+from vistr.inference.linking import TrackLinker
 from vistr.inference.postprocess import clip_tracks
+from vistr.inference.tracks import collect, video_results
 
 GOLDEN = Path(__file__).parents[1] / "data/model/postprocess_a"
 
@@ -44,9 +45,9 @@ def test_one_clip_gives_the_original_results() -> None:
         num_valid_frames=expected["length"],
     )
     linker = TrackLinker()
-    linker.add(tracks, range(expected["length"]))
+    frames = [*linker.add(tracks, range(expected["length"])), *linker.finish()]
     labels = {label: label for label in range(41)}
-    ours = video_results(linker.finish(), video_id=7, num_frames=expected["length"], category_ids=labels)
+    ours = video_results(collect(frames), video_id=7, num_frames=expected["length"], category_ids=labels)
     assert len(ours) == len(expected["results"]) == 9
     for mine, theirs in zip(ours, expected["results"], strict=True):
         assert mine == {**theirs, "score": pytest.approx(theirs["score"], abs=1e-6)}

@@ -2,24 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from vistr.data.segmentation import RLE, sequence_iou, to_json
+from vistr.data.segmentation import RLE, sequence_iou
 from vistr.inference.postprocess import ClipTrack
 
 
-@dataclass(eq=False)
-class Track:
-    """One object through a video, from `first_frame` on: one label, score and mask (None: absent) a frame.
+@dataclass(frozen=True)
+class Sighting:
+    """One track in one frame: the frame's best class, its probability, and the mask (None: absent there).
 
-    probabilities: the mean class probabilities of the clip that was joined last.
+    track_label, track_score: the track's as far as clips have come in, its last frames therefore included.
     """
+
+    track_id: int
+    label: int
+    score: float
+    segmentation: RLE | None
+    track_label: int
+    track_score: float
+
+
+@dataclass(frozen=True)
+class LinkedFrame:
+    """A frame whose masks and identities are final."""
+
+    index: int
+    sightings: tuple[Sighting, ...]
+
+
+@dataclass
+class Verdict:
+    """A track's class and score from those of its frames."""
+
+    votes: dict[int, int] = field(default_factory=dict)
+    total: float = 0.0
+    num_frames: int = 0
+
+    def add(self, label: int, score: float) -> None:
+        """Count one frame."""
+        self.votes[label] = self.votes.get(label, 0) + 1
+        self.total += score
+        self.num_frames += 1
+
+    @property
+    def label(self) -> int:
+        """The most frequent best class of the frames, as the original decides; the smaller one of equals."""
+        return min(self.votes, key=lambda label: (-self.votes[label], label))
+
+    @property
+    def score(self) -> float:
+        """The mean score of the frames, as the original decides."""
+        return self.total / self.num_frames
+
+
+@dataclass(eq=False)
+class _OpenTrack:
+    """A track that may go on; of its frames it holds those that are not final yet, from `first_frame` on."""
 
     id: int
     first_frame: int
@@ -27,32 +71,28 @@ class Track:
     scores: list[float]
     segmentations: list[RLE | None]
     probabilities: NDArray[np.float32]
+    final: Verdict = field(default_factory=Verdict)
 
     @property
     def end(self) -> int:
-        """The frame after the last one."""
         return self.first_frame + len(self.segmentations)
 
-    @property
-    def label(self) -> int:
-        """The most frequent best class of its frames, as the original decides; the smaller one of equals."""
-        return int(np.argmax(np.bincount(self.labels)))
-
-    @property
-    def score(self) -> float:
-        """The mean score of its frames, as the original decides."""
-        return float(np.mean(self.scores))
-
     def between(self, start: int, end: int) -> list[RLE | None]:
-        """The masks of frames start to end - 1, None outside the track."""
         return [
             self.segmentations[frame - self.first_frame] if self.first_frame <= frame < self.end else None
             for frame in range(start, end)
         ]
 
+    def verdict(self) -> Verdict:
+        """Of the final frames and those that are not yet."""
+        whole = Verdict(dict(self.final.votes), self.final.total, self.final.num_frames)
+        for label, score in zip(self.labels, self.scores, strict=True):
+            whole.add(label, score)
+        return whole
+
 
 class TrackLinker:
-    """Joins the tracks of successive clips of one video; it keeps run-length codes, never whole masks.
+    """Joins the tracks of successive clips of one video, and gives every frame back once it is final.
 
     A track of the new clip continues the one whose masks overlap its own on the frames the clips share; of
     several candidates the assignment with the largest sum of IoU and shared class probability wins, so that
@@ -60,79 +100,92 @@ class TrackLinker:
     In the shared frames a joined track takes the first half from the earlier clip and the rest from the
     later one: each frame from the clip that sees more around it. Clips without shared frames are joined by
     the last frame before and the first one after.
-    Tracks whose score is under `min_score` when they end are dropped.
+
+    A frame is final when a clip has begun after it. Only run-length codes of frames that are not are held,
+    at most two clips' worth: what is held does not grow with the video.
     """
 
-    def __init__(self, *, min_iou: float = 0.3, min_score: float = 0.0) -> None:
+    def __init__(self, *, min_iou: float = 0.3) -> None:
         self._min_iou = min_iou
-        self._min_score = min_score
-        self._active: list[Track] = []
-        self._finished: list[Track] = []
+        self._active: list[_OpenTrack] = []
         self._num_tracks = 0
         self._start = -1
         self._end = 0
 
-    def add(self, tracks: Sequence[ClipTrack], frames: Sequence[int]) -> None:
-        """Join one clip's tracks; frames are the successive frame indices of their entries.
+    def add(self, tracks: Sequence[ClipTrack], frames: Sequence[int]) -> list[LinkedFrame]:
+        """Join one clip's tracks, and return the frames that are final with it, in order.
 
-        ValueError if the frames have gaps, start or end before those of the clip before, or leave some out.
+        `frames` are the successive frame indices of the tracks' entries. ValueError if they have gaps, start or
+        end before those of the clip before, or leave some out.
         """
         start, end = frames[0], frames[0] + len(frames)
         if list(frames) != list(range(start, end)) or not self._start < start <= self._end <= end:
             raise ValueError(f"frames {list(frames)} do not continue a video seen up to frame {self._end - 1}")
         if any(len(track.segmentations) != len(frames) for track in tracks):
             raise ValueError(f"every track of the clip needs {len(frames)} masks, one a frame")
-        self._close([track for track in self._active if track.end < min(start + 1, self._end)])
-        pairs = self._match(tracks, start)
+        candidates = [track for track in self._active if track.end >= min(start + 1, self._end)]
+        pairs = self._match(candidates, tracks, start)
         middle = start + (max(self._end - start, 0) + 1) // 2
         for index, clip_track in enumerate(tracks):
             if index in pairs:
                 _extend(pairs[index], clip_track, start, middle)
             else:
                 self._begin(clip_track, start)
+        released = self._release(max(self._start, 0), start)
         self._start, self._end = start, end
+        return released
 
-    def finish(self) -> list[Track]:
-        """The video's tracks in the order they started in; the linker is then ready for another video."""
-        self._close(self._active)
-        tracks = sorted(self._finished, key=lambda track: track.id)
-        self._finished, self._num_tracks, self._start, self._end = [], 0, -1, 0
-        return tracks
+    def finish(self) -> list[LinkedFrame]:
+        """The frames that were left; the linker is then ready for another video."""
+        released = self._release(max(self._start, 0), self._end)
+        self._active, self._num_tracks, self._start, self._end = [], 0, -1, 0
+        return released
 
-    def _match(self, tracks: Sequence[ClipTrack], start: int) -> dict[int, Track]:
-        """The active track that each clip track continues, by the clip track's index."""
-        if not tracks or not self._active:
+    def _match(
+        self, candidates: Sequence[_OpenTrack], tracks: Sequence[ClipTrack], start: int
+    ) -> dict[int, _OpenTrack]:
+        """The candidate that each clip track continues, by the clip track's index."""
+        if not tracks or not candidates:
             return {}
         if start < self._end:
-            before = [track.between(start, self._end) for track in self._active]
+            before = [track.between(start, self._end) for track in candidates]
             after = [track.segmentations[: self._end - start] for track in tracks]
         else:
-            before = [track.between(start - 1, start) for track in self._active]
+            before = [track.between(start - 1, start) for track in candidates]
             after = [track.segmentations[:1] for track in tracks]
         iou, _ = sequence_iou(before, after)
-        ours = np.stack([track.probabilities for track in self._active])
+        ours = np.stack([track.probabilities for track in candidates])
         theirs = np.stack([track.probabilities for track in tracks])
         agreement = np.minimum(ours[:, None], theirs[None, :]).sum(-1)
         affinity = np.where(iou >= self._min_iou, iou + agreement, 0)
         rows, columns = linear_sum_assignment(affinity, maximize=True)
         return {
-            int(column): self._active[row]
-            for row, column in zip(rows, columns, strict=True)
-            if affinity[row, column] > 0
+            int(column): candidates[row] for row, column in zip(rows, columns, strict=True) if affinity[row, column] > 0
         }
 
     def _begin(self, clip_track: ClipTrack, start: int) -> None:
-        track = Track(self._num_tracks, start, [], [], [], clip_track.probabilities)
+        track = _OpenTrack(self._num_tracks, start, [], [], [], clip_track.probabilities)
         _extend(track, clip_track, start, start)
         self._active.append(track)
         self._num_tracks += 1
 
-    def _close(self, ended: list[Track]) -> None:
-        self._active = [track for track in self._active if track not in ended]
-        self._finished += [track for track in ended if track.score >= self._min_score]
+    def _release(self, start: int, end: int) -> list[LinkedFrame]:
+        """Frames `start` to `end` - 1 out of the active tracks; tracks with no frame left are over."""
+        frames: list[list[Sighting]] = [[] for _ in range(start, end)]
+        for track in self._active:
+            verdict = track.verdict()
+            count = min(max(end - track.first_frame, 0), len(track.segmentations))
+            parts = zip(track.labels[:count], track.scores[:count], track.segmentations[:count], strict=True)
+            for frame, (label, score, rle) in enumerate(parts, track.first_frame):
+                track.final.add(label, score)
+                frames[frame - start].append(Sighting(track.id, label, score, rle, verdict.label, verdict.score))
+            del track.labels[:count], track.scores[:count], track.segmentations[:count]
+            track.first_frame += count
+        self._active = [track for track in self._active if track.segmentations]
+        return [LinkedFrame(index, tuple(sightings)) for index, sightings in enumerate(frames, start)]
 
 
-def _extend(track: Track, clip_track: ClipTrack, start: int, handover: int) -> None:
+def _extend(track: _OpenTrack, clip_track: ClipTrack, start: int, handover: int) -> None:
     """Let the clip's predictions follow the track's own from frame `handover` on, or earlier if it ends."""
     kept = min(handover, track.end) - track.first_frame
     skipped = track.first_frame + kept - start
@@ -140,26 +193,3 @@ def _extend(track: Track, clip_track: ClipTrack, start: int, handover: int) -> N
     track.scores[kept:] = clip_track.scores[skipped:].tolist()
     track.segmentations[kept:] = clip_track.segmentations[skipped:]
     track.probabilities = clip_track.probabilities
-
-
-def video_results(
-    tracks: Sequence[Track], *, video_id: int, num_frames: int, category_ids: Mapping[int, int]
-) -> list[dict[str, Any]]:
-    """The tracks as entries of an official results file, with one RLE (counts a str) or None a frame.
-
-    category_ids gives the category id of a label; tracks of other labels (0, which stands for no category)
-    are left out: the official evaluation drops them.
-    """
-    results = []
-    for track in tracks:
-        if track.label in category_ids:
-            masks = [rle and to_json(rle) for rle in track.between(0, num_frames)]
-            results.append(
-                {
-                    "video_id": video_id,
-                    "score": track.score,
-                    "category_id": category_ids[track.label],
-                    "segmentations": masks,
-                }
-            )
-    return results

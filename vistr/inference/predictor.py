@@ -1,18 +1,28 @@
-"""From a video to its tracks: overlapping clips through the network, joined as they come."""
+"""From frames to tracks: overlapping clips through the network, joined as they come, with bounded memory."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from vistr.data.clips import video_clip_frames
-from vistr.data.loader import load_video_clip
-from vistr.data.videos import Video, VideoSet
-from vistr.inference.linking import Track, TrackLinker, video_results
+from vistr.data.segmentation import RLE, area, decode
+from vistr.data.sources import dataset_frames
+from vistr.data.transforms import Resize, normalise, resized
+from vistr.data.videos import Category, Video, VideoSet
+from vistr.errors import UserError
+from vistr.inference.linking import LinkedFrame, TrackLinker
 from vistr.inference.postprocess import clip_tracks
+from vistr.inference.tracks import Track, collect, video_results
 from vistr.models.vistr import VisTR
+
+Frame = NDArray[np.uint8] | Image.Image
 
 
 @dataclass(frozen=True)
@@ -31,38 +41,143 @@ class ClipSettings:
         return min(int(self.num_frames * self.overlap), self.num_frames - 1)
 
 
-class Predictor:
-    """Finds the tracks of videos with one network."""
+@dataclass(frozen=True)
+class FrameTrack:
+    """One track that is seen in a frame; label, name and score are the track's as far as it is known."""
 
-    def __init__(self, model: VisTR, settings: ClipSettings, *, min_score: float = 0.0) -> None:
+    id: int
+    label: int
+    name: str
+    score: float
+    segmentation: RLE
+
+    @cached_property
+    def mask(self) -> NDArray[np.uint8]:
+        """uint8 `[H, W]`, 1 inside."""
+        return decode(self.segmentation)
+
+
+@dataclass(frozen=True)
+class FrameTracks:
+    """The tracks seen in frame `index`, and the frame itself as it was given (None where that was not asked for)."""
+
+    index: int
+    image: Frame | None
+    tracks: tuple[FrameTrack, ...]
+
+    def __iter__(self) -> Iterator[FrameTrack]:
+        return iter(self.tracks)
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+
+class Predictor:
+    """Finds the tracks of videos with one network, whose label k means `categories[k - 1]`."""
+
+    def __init__(
+        self, model: VisTR, settings: ClipSettings, *, categories: Sequence[Category] = (), min_score: float = 0.0
+    ) -> None:
         self.model, self.settings, self.min_score = model, settings, min_score
+        self.categories = tuple(categories)
+
+    def stream(self, frames: Iterable[Frame], *, keep_images: bool = True) -> Iterator[FrameTracks]:
+        """The tracks of every frame, in order, while the video is still being read.
+
+        Frames are uint8 `[H, W, 3]` RGB or images, all of one size. A frame comes out when a later clip has
+        begun, at most `2 * num_frames` frames later; its masks and identities are final then, while a track's
+        class and score are those of the frames up to the latest clip: a track under `min_score` so far, or
+        without a name, is left out. Memory is that of a few clips, whatever the video's length; with
+        `keep_images=False` the frames themselves are let go at once. UserError for frames of several sizes.
+        """
+        waiting: deque[Frame] = deque()
+
+        def noted() -> Iterator[Frame]:
+            for frame in frames:
+                if keep_images:
+                    waiting.append(frame)
+                yield frame
+
+        for linked in self.link(noted()):
+            yield FrameTracks(linked.index, waiting.popleft() if keep_images else None, tuple(self._seen(linked)))
+
+    def link(self, frames: Iterable[Frame]) -> Iterator[LinkedFrame]:
+        """Every frame with all its tracks, however doubtful: what `stream` shows and results are made of."""
+        linker = TrackLinker()
+        for clip in _clips(frames, self.settings):
+            height, width = clip.pixels[0].shape[:2]
+            divisor = self.settings.size_divisor
+            padded = (-(-height // divisor) * divisor, -(-width // divisor) * divisor)
+            images = np.zeros((1, len(clip.pixels), 3, *padded), np.float32)
+            padding = np.ones((1, len(clip.pixels), *padded), np.bool_)
+            padding[:, :, :height, :width] = False
+            for position, pixels in enumerate(clip.pixels):
+                normalise(pixels, images[0, position, :, :height, :width])
+            outputs = self.model(images, padding)
+            found = clip_tracks(
+                by_frame(outputs.logits.asnumpy(), self.settings.num_frames),
+                by_frame(outputs.masks.asnumpy(), self.settings.num_frames),
+                valid_size=(height, width),
+                padded_size=padded,
+                video_size=clip.video_size,
+                num_valid_frames=len(clip.frames),
+            )
+            yield from linker.add(found, clip.frames)
+        yield from linker.finish()
 
     def tracks(self, video_set: VideoSet, video: Video) -> list[Track]:
-        """The tracks of one video; clips are read one after the other, and only run-length codes are kept."""
-        settings = self.settings
-        linker = TrackLinker(min_score=self.min_score)
-        for frames in video_clip_frames(len(video), settings.num_frames, settings.shared_frames):
-            images, padding, valid_size = load_video_clip(
-                video_set, video, frames, settings.short_side, settings.long_side, settings.size_divisor
-            )
-            outputs = self.model(images, padding)
-            num_valid = min(len(video), settings.num_frames)
-            found = clip_tracks(
-                by_frame(outputs.logits.asnumpy(), settings.num_frames),
-                by_frame(outputs.masks.asnumpy(), settings.num_frames),
-                valid_size=valid_size,
-                padded_size=(images.shape[3], images.shape[4]),
-                video_size=(video.height, video.width),
-                num_valid_frames=num_valid,
-            )
-            linker.add(found, frames[:num_valid])
-        return linker.finish()
+        """The tracks of a dataset's video that have `min_score`; of the video itself only run-length codes are held."""
+        return collect(self.link(dataset_frames(video_set, video)), min_score=self.min_score)
 
     def results(self, video_set: VideoSet, video: Video) -> list[dict[str, Any]]:
         """The video's tracks as entries of an official results file."""
         category_ids = {label: category_id for category_id, label in video_set.labels.items()}
         tracks = self.tracks(video_set, video)
         return video_results(tracks, video_id=video.id, num_frames=len(video), category_ids=category_ids)
+
+    def _seen(self, linked: LinkedFrame) -> Iterator[FrameTrack]:
+        for one in linked.sightings:
+            known = 1 <= one.track_label <= len(self.categories)
+            if known and one.track_score >= self.min_score and one.segmentation and area(one.segmentation):
+                name = self.categories[one.track_label - 1].name
+                yield FrameTrack(one.track_id, one.track_label, name, one.track_score, one.segmentation)
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """A clip at the network's size, uint8 `[h, w, 3]` a frame; the video's own size and the frames that are new."""
+
+    pixels: list[NDArray[np.uint8]]
+    video_size: tuple[int, int]
+    frames: range
+
+
+def _clips(frames: Iterable[Frame], settings: ClipSettings) -> Iterator[_Clip]:
+    """The clips that `vistr.data.clips.video_clip_frames` lists, from frames whose number is not known.
+
+    The last clip ends on the last frame; a video shorter than a clip is repeated until it fills one.
+    """
+    length = settings.num_frames
+    latest: deque[NDArray[np.uint8]] = deque(maxlen=length)
+    size, count, end = (0, 0), 0, length
+    for count, frame in enumerate(frames, 1):
+        image = frame if isinstance(frame, Image.Image) else Image.fromarray(frame)
+        if count == 1:
+            size = (image.height, image.width)
+        elif size != (image.height, image.width):
+            raise UserError(
+                f"Frame {count - 1} is {image.width}x{image.height}, the frames before are {size[1]}x{size[0]}: "
+                "all frames of a video need one size."
+            )
+        resize = Resize(size, resized(*size, settings.short_side, settings.long_side))
+        latest.append(np.asarray(resize.frame(image.convert("RGB"), 0)))
+        if count == end:
+            yield _Clip(list(latest), size, range(count - length, count))
+            end += length - settings.shared_frames
+    if 0 < count < length:
+        yield _Clip([latest[frame % count] for frame in range(length)], size, range(count))
+    elif count > length and count != end - (length - settings.shared_frames):
+        yield _Clip(list(latest), size, range(count - length, count))
 
 
 def by_frame(values: np.ndarray, num_frames: int) -> np.ndarray:

@@ -1,25 +1,33 @@
-"""VisTR on MindSpore: `load_config` composes a configuration, `build_model` makes its network."""
+"""VisTR on MindSpore: `load_config` composes a configuration, `build_model` makes its network, `load_predictor`
+finds the tracks of what `open_video` reads, `draw` shows them."""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vistr.config.compose import load_config
+    from vistr.data.sources import open_video
     from vistr.models.vistr import build_model
+    from vistr.results.frames import draw
+    from vistr.tasks.prediction import load_predictor
 
 __version__ = "0.1.0"
-__all__ = ["build_model", "load_config"]
+__all__ = ["build_model", "draw", "load_config", "load_predictor", "open_video"]
+
+
+_HOMES = {
+    "build_model": "vistr.models.vistr",
+    "draw": "vistr.results.frames",
+    "load_config": "vistr.config.compose",
+    "load_predictor": "vistr.tasks.prediction",
+    "open_video": "vistr.data.sources",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: mindspore takes seconds, and much of the package does not need it.
-    if name == "load_config":
-        from vistr.config.compose import load_config
-
-        return load_config
-    if name == "build_model":
-        from vistr.models.vistr import build_model
-
-        return build_model
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from operator import attrgetter
 from pathlib import Path
 
@@ -20,8 +21,8 @@ def check(config: Config, *, with_dataset: bool = True) -> None:
     _check_model(config)
     _check_schedule(config)
     _check_task(config)
-    # The benchmark reads nothing of the dataset but its clip size.
-    if with_dataset and config.task.name not in ("score", "benchmark"):
+    # Benchmark and inference read nothing of the dataset but its clip size.
+    if with_dataset and config.task.name not in ("score", "benchmark", "infer"):
         _check_dataset(config)
 
 
@@ -73,6 +74,9 @@ def _check_schedule(config: Config) -> None:
 
 def _check_task(config: Config) -> None:
     task = config.task.name
+    for key in ("input", "images"):
+        if task != "infer" and getattr(config, key) is not None:
+            raise UserError(f"{key}= belongs to task=infer and has no effect on task={task}.")
     if task == "score":
         _require_file(config, "annotations", "the annotation file with the truth")
         _require_file(config, "results", "the results to score")
@@ -90,6 +94,9 @@ def _check_task(config: Config) -> None:
             if getattr(config, key) is not None:
                 raise UserError(f"{key}= belongs to task=train: the weights to evaluate are checkpoint=.")
         return
+    if task == "infer":
+        _check_infer(config)
+        return
     if task == "benchmark":
         _check_benchmark(config)
         return
@@ -102,6 +109,20 @@ def _check_task(config: Config) -> None:
         raise UserError("resume= and init= contradict each other: a resumed run has its own weights.")
     if config.init is not None:
         _require_file(config, "init", "the weights to start from")
+
+
+def _check_infer(config: Config) -> None:
+    if not _require(config, "checkpoint", what := "the checkpoint, or a run's folder, to use").exists():
+        raise UserError(f"checkpoint={config.checkpoint} does not exist ({what}).")
+    named = _require(config, "input", "a video file, a folder of frames, a pattern or a YouTube-VIS file")
+    if not named.exists() and not glob.glob(str(named), recursive=True):
+        what = "no file matches it" if glob.has_magic(str(named)) else "there is no such file or folder"
+        raise UserError(f"input={config.input}: {what}.")
+    if config.images is not None:
+        _require_folder(config, "images", "the folder of the annotation file's frames")
+    for key in ("resume", "init"):
+        if getattr(config, key) is not None:
+            raise UserError(f"{key}= belongs to task=train: the weights to use are checkpoint=.")
 
 
 def _check_benchmark(config: Config) -> None:

@@ -19,7 +19,7 @@ _WORDS: dict[Any, str] = {
     bool: "true or false",
     str: "text",
     list[int]: "a list of whole numbers, such as [400,500]",
-    list[str]: "a list",
+    list[str]: "a list of names, such as [person,dog]",
 }
 
 

@@ -14,18 +14,22 @@ from vistr.config.schema import PATH_KEYS
 from vistr.errors import UserError
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_./-]*$")
+# Keys of the task that people type bare, as task=infer's.
+_TASK_KEYS = ("min_score", "max_tracks", "categories", "overlay", "frames_per_second")
 _SWEEP = re.compile(r"^(choice|glob|sort|shuffle|tag)\(")
 
 
 def ready(overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
     """The overrides as Hydra reads them: any path works as typed, and `resume=` brings its run's overrides.
 
+    `min_score=0.3` and other keys of the task may stand without their section.
+
     With `sweep`, commas in a path separate values. Raises UserError where `resume` names no run, and for keys
     that are not for the user to set.
     """
     for override in overrides:
         _refuse(override)
-    quoted = [_quote_path(override, sweep) for override in overrides]
+    quoted = [_quote_path(_with_section(override), sweep) for override in overrides]
     resume = next((override for override in quoted if override_key(override) == "resume"), None)
     if resume is None or unquoted(resume) == "null":
         return quoted
@@ -62,6 +66,10 @@ def _refuse(override: str) -> None:
         raise UserError(f"{override}: keys cannot be removed, only set to another value.")
     if override_key(override) in ("run_dir", "overrides"):
         raise UserError(f"{override}: the run fills that key in itself; outputs= is the folder runs lie in.")
+
+
+def _with_section(override: str) -> str:
+    return f"task.{override}" if override.partition("=")[0] in _TASK_KEYS else override
 
 
 def _quote_path(override: str, sweep: bool) -> str:

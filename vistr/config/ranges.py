@@ -15,7 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "backbone.name": ("r10", "r18", "r34", "r50", "r101"),
     "dataset.name": ("ytvis2019", "ytvis2021", "ovis", "custom", "shapes"),
     "dataset.split": ("holdout", "train", "valid", "test"),
-    "task.name": ("train", "evaluate", "score", "benchmark"),
+    "task.name": ("train", "evaluate", "infer", "score", "benchmark"),
     "device.target": ("auto", "cpu", "gpu"),
     "device.precision": ("fp32",),
 }
@@ -51,11 +51,18 @@ _POSITIVE = (
     "task.log_every",
     "task.evaluate_every",
     "task.checkpoint_every",
+    "task.max_tracks",
     "task.repeats",
     "task.sweep_frames",
     "device.threads",
 )
-_ABOVE_ZERO = ("optimizer.learning_rate", "optimizer.clip_norm", "optimizer.drop_factor", "task.limit_minutes")
+_ABOVE_ZERO = (
+    "optimizer.learning_rate",
+    "optimizer.clip_norm",
+    "optimizer.drop_factor",
+    "task.limit_minutes",
+    "task.frames_per_second",
+)
 # The least that videos are generated at.
 _FRAME_SIDES = ("task.height", "task.width", "task.sweep_heights")
 _NOT_NEGATIVE = (

@@ -108,6 +108,9 @@ class Optimizer:
 class Task:
     """What to do, how often to report it (steps or epochs), and which tracks count as found.
 
+    The keys from `max_tracks` on serve `infer` alone: the best tracks of a video that are kept (null: all), the
+    names of the categories to keep (an empty list: all), whether pictures and a video are drawn, and the rate
+    of the drawn video (null: the file's own, or 10 for a folder of frames).
     The keys from `height` on serve `benchmark` alone: the frames' size (null: the clip size of the dataset),
     the warm runs of each measurement, and what is measured. Empty lists of the sweep follow from the size
     and `num_frames`; a point of it that takes longer than `limit_minutes` is given up.
@@ -120,6 +123,10 @@ class Task:
     save_minutes: float = 10.0
     num_pictures: int = 4
     min_score: float = 0.0
+    max_tracks: int | None = None
+    categories: list[str] = field(default_factory=list)
+    overlay: bool = True
+    frames_per_second: float | None = None
     height: int | None = None
     width: int | None = None
     repeats: int = 5
@@ -153,6 +160,8 @@ class Config:
     init: str | None = None
     annotations: str | None = None
     results: str | None = None
+    input: str | None = None
+    images: str | None = None
     outputs: str = "outputs"
     run_dir: str | None = None
     overrides: list[str] = field(default_factory=list)
@@ -172,6 +181,8 @@ PATH_KEYS = (
     "init",
     "annotations",
     "results",
+    "input",
+    "images",
     "outputs",
     "dataset.root",
     "dataset.annotations",

@@ -158,12 +158,14 @@ class VideoWriter:
     """Writes frames uint8 `[H, W, 3]` into an MP4 file: H.264 where that encoder is there, else MPEG-4 or VP9.
 
     All frames have the first one's size. An odd side grows by one pixel, the border's copy: the usual players
-    take even sides only. Use it with `with`; OSError where the file cannot be written.
+    take even sides only. Use it with `with`: the file appears when it is complete. OSError where it cannot be
+    written.
     """
 
     def __init__(self, path: Path, frames_per_second: float) -> None:
         self._rate = Fraction(frames_per_second).limit_denominator(1001)
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        self._path, self._draft = path, path.with_name(f".{path.name}")
+        self._container = av.open(str(self._draft), "w", format="mp4", options={"movflags": "+faststart"})
         self._stream: av.VideoStream | None = None
 
     def __enter__(self) -> VideoWriter:
@@ -173,10 +175,15 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None and self._stream is not None:
-                self._container.mux(self._stream.encode())
+            try:
+                if kind is None and self._stream is not None:
+                    self._container.mux(self._stream.encode())
+            finally:
+                self._container.close()
+            if kind is None:
+                os.replace(self._draft, self._path)
         finally:
-            self._container.close()
+            self._draft.unlink(missing_ok=True)
 
     def write(self, pixels: Pixels) -> None:
         """Append one frame."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -101,8 +101,11 @@ class Predictor:
         for linked in self.link(noted()):
             yield FrameTracks(linked.index, waiting.popleft() if keep_images else None, tuple(self._seen(linked)))
 
-    def link(self, frames: Iterable[Frame]) -> Iterator[LinkedFrame]:
-        """Every frame with all its tracks, however doubtful: what `stream` shows and results are made of."""
+    def link(self, frames: Iterable[Frame], on_clip: Callable[[int], None] | None = None) -> Iterator[LinkedFrame]:
+        """Every frame with all its tracks, however doubtful: what `stream` shows and results are made of.
+
+        `on_clip` is told after each clip how many frames the network has seen.
+        """
         linker = TrackLinker()
         for clip in _clips(frames, self.settings):
             height, width = clip.pixels[0].shape[:2]
@@ -122,6 +125,8 @@ class Predictor:
                 video_size=clip.video_size,
                 num_valid_frames=len(clip.frames),
             )
+            if on_clip is not None:
+                on_clip(clip.frames.stop)
             yield from linker.add(found, clip.frames)
         yield from linker.finish()
 

@@ -52,6 +52,7 @@ def draw_tracks(
     labels: Sequence[str] | None = None,
     scores: Sequence[float | None] | None = None,
     track_ids: Sequence[int] | None = None,
+    enlarge: bool = True,
 ) -> Pixels:
     """Draws tracks over one frame: a translucent mask with an outline and a tag "id name score" each.
 
@@ -62,15 +63,16 @@ def draw_tracks(
         labels: names of the categories.
         scores: shown with two digits.
         track_ids: choose the color; 0, 1, ... where not given. Later tracks are drawn over earlier ones.
+        enlarge: whether small frames grow until a tag can be read.
 
     Returns:
-        uint8 [k H, k W, 3] with k = `enlargement(H, W)`, 1 for frames that are not small.
+        uint8 [k H, k W, 3] with k = `enlargement(H, W)`, 1 for frames that are not small or not enlarged.
 
     Raises:
         ValueError: a mask that is not of the frame's size, or lists of different lengths.
     """
     height, width = frame.shape[:2]
-    factor = enlargement(height, width)
+    factor = enlargement(height, width) if enlarge else 1
     canvas = np.array(_enlarge(frame, factor), np.float32)
     ids = range(len(masks)) if track_ids is None else track_ids
     nothing = [None] * len(masks)

@@ -1,0 +1,87 @@
+"""Tracks as files, written piece by piece: `results.json` in the official format and `tracks.csv`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from pycocotools import mask as coco_mask
+
+from vistr.data.segmentation import RLE, area, to_json
+
+COLUMNS = ("video", "frame", "track", "category", "score", "x", "y", "width", "height")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """A text file that appears under its name once it is complete, and not at all if it cannot be."""
+    draft = path.with_name(f".{path.name}")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        os.replace(draft, path)
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+class TrackFiles:
+    """Writes `results.json` and `tracks.csv` into a folder; they appear together when everything went well.
+
+    Entry n of results.json, counted from 1 within its video, is track n of tracks.csv. Use it with `with`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+        self._num_entries = 0
+
+    def __enter__(self) -> TrackFiles:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._json = self._stack.enter_context(whole_file(self._folder / "results.json"))
+        self._json.write("[")
+        table = self._stack.enter_context(whole_file(self._folder / "tracks.csv"))
+        self._table = csv.writer(table, lineterminator="\n")
+        self._table.writerow(COLUMNS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._json.write("]")
+        finally:
+            self._stack.__exit__(kind, error, trace)
+
+    def add_track(
+        self, *, video_id: int, category_id: int, score: float, masks: Iterable[tuple[int, RLE]], num_frames: int
+    ) -> None:
+        """Write one entry of results.json: `masks` are (frame, mask) in the frames' order, the others are null."""
+        entry = json.dumps({"video_id": video_id, "score": score, "category_id": category_id})
+        self._json.write(f'{"," if self._num_entries else ""}\n{entry[:-1]}, "segmentations": [')
+        done = 0
+        for frame, rle in masks:
+            self._write_nulls(frame - done, done)
+            self._json.write(f"{', ' if frame else ''}{json.dumps(to_json(rle))}")
+            done = frame + 1
+        self._write_nulls(num_frames - done, done)
+        self._json.write("]}")
+        self._num_entries += 1
+
+    def add_frame(self, video: str, frame: int, seen: Iterable[tuple[int, str, float, RLE]]) -> None:
+        """Write one frame's rows of tracks.csv from (track, category, the frame's score, mask); boxes are pixels."""
+        for track, category, score, rle in seen:
+            if area(rle):
+                box = [int(side) for side in coco_mask.toBbox(rle)]
+                self._table.writerow((video, frame, track, category, f"{score:.4f}", *box))
+
+    def _write_nulls(self, count: int, done: int) -> None:
+        if count > 0:
+            self._json.write(f"{', ' if done else ''}{', '.join(['null'] * count)}")

@@ -1,0 +1,188 @@
+"""`task=infer`: the objects of any video, as data, pictures and a video to look at."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from vistr.config import Config
+from vistr.config.compose import adopt_checkpoint
+from vistr.data.segmentation import area
+from vistr.data.sources import VideoSource, open_sources
+from vistr.data.video import VideoWriter
+from vistr.data.videos import Category
+from vistr.errors import UserError
+from vistr.inference.predictor import Predictor
+from vistr.inference.progress import FrameProgress
+from vistr.inference.spool import SpooledTrack, TrackSpool, best_tracks
+from vistr.results.frames import Sheet, Shown, draw_shown
+from vistr.results.track_files import TrackFiles
+from vistr.tasks.prediction import chosen_categories, make_predictor
+from vistr.training.checkpoint import read_checkpoint
+
+logger = logging.getLogger(__name__)
+FRAMES_PER_SECOND = 10.0  # of frames that say none
+
+
+@dataclass
+class Found:
+    """A video and the tracks kept of it, numbered from 1 in the order they start in."""
+
+    id: int
+    name: str
+    source: VideoSource
+    spool: TrackSpool
+    tracks: Mapping[int, SpooledTrack]
+    categories: Mapping[int, Category]
+
+    def shown(self, frame: int) -> list[Shown]:
+        """The tracks to draw in a frame."""
+        numbers = {track.id: number for number, track in self.tracks.items()}
+        return [
+            Shown(numbers[track], self.name_of(numbers[track]), self.tracks[numbers[track]].score, rle)
+            for track, _, rle in self.spool.in_frame(frame, numbers)
+            if area(rle)
+        ]
+
+    def name_of(self, number: int) -> str:
+        """A track's category."""
+        return self.categories[self.tracks[number].label].name
+
+
+def run(config: Config) -> dict[str, float]:
+    """Find the tracks of what config.input names; returns the number of frames and tracks, and frames per second."""
+    assert config.checkpoint is not None
+    assert config.input is not None
+    checkpoint = read_checkpoint(Path(config.checkpoint))
+    config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
+    categories = chosen_categories(config.task.categories, checkpoint)
+    # Before the network: what is wrong with the input shows at once.
+    sources = open_sources(str(config.input), None if config.images is None else Path(config.images))
+    predictor = make_predictor(config, checkpoint)
+    assert config.run_dir is not None
+    folder = Path(config.run_dir) / "results"
+    with ExitStack() as stack:
+        with _writing(folder), TrackFiles(folder) as files:
+            found, failed = _find_all(config, predictor, sources, categories, folder, stack)
+            for video in found:
+                _write_tracks(files, video)
+        if config.task.overlay:
+            for video in found:
+                _draw(config, video, folder if len(sources) == 1 else folder / video.name)
+        _say_where_things_are(config, folder, found)
+    if failed:
+        raise UserError(f"{failed} of {len(sources)} videos could not be read to their end, as said above.")
+    frames = sum(video.spool.num_frames for video in found)
+    return {"frames": frames, "tracks": sum(len(video.tracks) for video in found)}
+
+
+def _find_all(
+    config: Config,
+    predictor: Predictor,
+    sources: Sequence[tuple[int, VideoSource]],
+    categories: Mapping[int, Category],
+    folder: Path,
+    stack: ExitStack,
+) -> tuple[list[Found], int]:
+    """What was found in every video that can be read, and the number of those that cannot."""
+    names = _distinct([source.name for _, source in sources])
+    found: list[Found] = []
+    for (video_id, source), name in zip(sources, names, strict=True):
+        spool = TrackSpool(folder / f".{name}.sqlite")
+        stack.callback(spool.close)
+        try:
+            _search(predictor, source, name, spool)
+        except UserError as error:
+            if len(sources) == 1:
+                raise
+            logger.error("%s", error)
+            continue
+        kept = best_tracks(spool, categories, min_score=config.task.min_score, max_tracks=config.task.max_tracks)
+        found.append(Found(video_id, name, source, spool, dict(enumerate(kept, 1)), categories))
+    return found, len(sources) - len(found)
+
+
+def _search(predictor: Predictor, source: VideoSource, name: str, spool: TrackSpool) -> None:
+    progress = FrameProgress(f"{name}: searched", source.num_frames)
+    for frame in predictor.link(source, progress.reach):
+        spool.add(frame)
+    spool.commit()
+    progress.clear()
+    logger.info(
+        "%s: %d frames of %dx%d searched in %.1f s (%.3g frames/s)",
+        *(name, spool.num_frames, source.size[1], source.size[0], progress.seconds, progress.frames_per_second),
+    )
+    if source.lost is not None:
+        logger.warning("%s", source.lost)
+
+
+def _write_tracks(files: TrackFiles, video: Found) -> None:
+    for track in video.tracks.values():
+        files.add_track(
+            video_id=video.id,
+            category_id=video.categories[track.label].id,
+            score=track.score,
+            masks=video.spool.of_track(track.id),
+            num_frames=video.spool.num_frames,
+        )
+    numbers = {track.id: number for number, track in video.tracks.items()}
+    for frame in range(video.spool.num_frames):
+        seen = video.spool.in_frame(frame, numbers)
+        rows = ((numbers[track], video.name_of(numbers[track]), score, rle) for track, score, rle in seen)
+        files.add_frame(video.name, frame, rows)
+
+
+def _draw(config: Config, video: Found, folder: Path) -> None:
+    """Read the video again, and draw what is known of its tracks now that they have ended."""
+    rate = config.task.frames_per_second or video.source.frames_per_second or FRAMES_PER_SECOND
+    num_frames, sheet = video.spool.num_frames, Sheet(video.spool.num_frames)
+    progress = FrameProgress(f"{video.name}: drawn", num_frames)
+    with _writing(folder, done="results.json and tracks.csv are complete"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with VideoWriter(folder / "overlay.mp4", rate) as writer:
+            for index, frame in progress.follow(zip(range(num_frames), video.source, strict=False)):
+                shown = video.shown(index)
+                writer.write(draw_shown(frame, shown))
+                sheet.offer(index, frame, shown)
+        title = f"found: {len(video.tracks)} tracks (score {config.task.min_score:g} and more)"
+        Image.fromarray(sheet.picture(title)).save(folder / "contact_sheet.png")
+    logger.info("%s: drawn in %.1f s (%.3g frames/s)", video.name, progress.seconds, progress.frames_per_second)
+
+
+@contextmanager
+def _writing(folder: Path, done: str | None = None) -> Iterator[None]:
+    """Turn what a full disk raises into a sentence; `done` says what is safe already."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        safe = f" ({done})" if done else ""
+        raise UserError(f"{folder} cannot be written: {reason}{safe}; free some space, or choose outputs=.") from error
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, numbered where several are the same."""
+    return [f"{name}_{place}" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
+
+
+def _say_where_things_are(config: Config, folder: Path, found: Sequence[Found]) -> None:
+    shown = os.path.relpath(folder)
+    lines = ["", "Done. What there is to look at:"]
+    for video in found:
+        seen = ", ".join(
+            f"{number} {video.name_of(number)} {track.score:.2f}" for number, track in list(video.tracks.items())[:8]
+        )
+        more = f" and {len(video.tracks) - 8} more" if len(video.tracks) > 8 else ""
+        lines.append(f"  {video.name}: {len(video.tracks)} tracks{': ' if seen else ''}{seen}{more}")
+    lines.append(f"  data: {shown}/results.json, {shown}/tracks.csv")
+    if config.task.overlay:
+        where = f"{shown}/" if len(found) == 1 else f"{shown}/<video>/"
+        lines.append(f"  pictures: {where}overlay.mp4, {where}contact_sheet.png")
+    logger.info("\n".join(lines))

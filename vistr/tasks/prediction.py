@@ -1,0 +1,57 @@
+"""A checkpoint as something that finds tracks."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vistr.config import Config
+from vistr.config.compose import from_dict
+from vistr.data.videos import Category
+from vistr.errors import UserError
+from vistr.inference.predictor import ClipSettings, Predictor
+from vistr.models.vistr import build_model
+from vistr.training.checkpoint import Checkpoint, load_weights, read_checkpoint
+
+
+def load_predictor(checkpoint: str | Path, *, device: str = "auto", min_score: float = 0.3) -> Predictor:
+    """The network of a checkpoint (a file or a run's folder), ready for `Predictor.stream`.
+
+    `device` is "auto", "cpu" or "gpu"; tracks under `min_score` are left out. UserError where the checkpoint
+    is none or there is no such device.
+    """
+    read = read_checkpoint(Path(checkpoint).expanduser())
+    config = from_dict(read.metadata.config)
+    config.device.target, config.task.min_score = device, min_score
+    return make_predictor(config, read)
+
+
+def make_predictor(config: Config, checkpoint: Checkpoint) -> Predictor:
+    """The predictor of a checkpoint whose configuration `config` has adopted."""
+    dataset, categories = config.dataset, checkpoint.metadata.categories
+    model = build_model(config, len(categories))
+    load_weights(model, checkpoint)
+    settings = ClipSettings(
+        config.num_frames, dataset.short_side, dataset.long_side, dataset.size_divisor, dataset.clip_overlap
+    )
+    return Predictor(model, settings, categories=categories, min_score=config.task.min_score)
+
+
+def chosen_categories(names: Sequence[Any], checkpoint: Checkpoint) -> dict[int, Category]:
+    """The categories to keep, by label: all, or those named. UserError for a name the checkpoint does not know."""
+    known = dict(enumerate(checkpoint.metadata.categories, 1))
+    if not names:
+        return known
+    spelled = {category.name.lower(): label for label, category in known.items()}
+    labels = set()
+    for name in names:
+        label = spelled.get(str(name).lower())
+        if label is None:
+            near = difflib.get_close_matches(str(name).lower(), spelled, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            every = ", ".join(category.name for category in known.values())
+            raise UserError(f"categories=: {checkpoint.path} knows no {name}: {hint}It knows {every}.")
+        labels.add(label)
+    return {label: category for label, category in known.items() if label in labels}

@@ -63,7 +63,10 @@ class Verdict:
 
 @dataclass(eq=False)
 class _OpenTrack:
-    """A track that may go on; of its frames it holds those that are not final yet, from `first_frame` on."""
+    """A track that may go on; of its frames it holds those that are not final yet, from `first_frame` on.
+
+    probabilities: the sum of the mean class probabilities of its clips.
+    """
 
     id: int
     first_frame: int
@@ -71,6 +74,7 @@ class _OpenTrack:
     scores: list[float]
     segmentations: list[RLE | None]
     probabilities: NDArray[np.float32]
+    num_clips: int = 0
     final: Verdict = field(default_factory=Verdict)
 
     @property
@@ -98,8 +102,9 @@ class TrackLinker:
     several candidates the assignment with the largest sum of IoU and shared class probability wins, so that
     the class decides where masks cannot. Pairs under `min_iou` are never joined: such a track starts anew.
     In the shared frames a joined track takes the first half from the earlier clip and the rest from the
-    later one: each frame from the clip that sees more around it. Clips without shared frames are joined by
-    the last frame before and the first one after.
+    later one: each frame from the clip that sees more around it. Where a track ends on the frame before the
+    clip (clips without shared frames; a track that the clip between missed), its last mask and the first one
+    after are compared instead. The classes compared are a track's mean over its clips.
 
     A frame is final when a clip has begun after it. Only run-length codes of frames that are not are held,
     at most two clips' worth: what is held does not grow with the video.
@@ -123,7 +128,7 @@ class TrackLinker:
             raise ValueError(f"frames {list(frames)} do not continue a video seen up to frame {self._end - 1}")
         if any(len(track.segmentations) != len(frames) for track in tracks):
             raise ValueError(f"every track of the clip needs {len(frames)} masks, one a frame")
-        candidates = [track for track in self._active if track.end >= min(start + 1, self._end)]
+        candidates = [track for track in self._active if track.end >= start]
         pairs = self._match(candidates, tracks, start)
         middle = start + (max(self._end - start, 0) + 1) // 2
         for index, clip_track in enumerate(tracks):
@@ -147,14 +152,13 @@ class TrackLinker:
         """The candidate that each clip track continues, by the clip track's index."""
         if not tracks or not candidates:
             return {}
-        if start < self._end:
-            before = [track.between(start, self._end) for track in candidates]
-            after = [track.segmentations[: self._end - start] for track in tracks]
-        else:
-            before = [track.between(start - 1, start) for track in candidates]
-            after = [track.segmentations[:1] for track in tracks]
-        iou, _ = sequence_iou(before, after)
-        ours = np.stack([track.probabilities for track in candidates])
+        before = [track.between(start, self._end) for track in candidates]
+        iou, _ = sequence_iou(before, [track.segmentations[: self._end - start] for track in tracks])
+        ended = [row for row, track in enumerate(candidates) if track.end == start]
+        if ended:
+            last = [candidates[row].segmentations[-1:] for row in ended]
+            iou[ended], _ = sequence_iou(last, [track.segmentations[:1] for track in tracks])
+        ours = np.stack([track.probabilities / track.num_clips for track in candidates])
         theirs = np.stack([track.probabilities for track in tracks])
         agreement = np.minimum(ours[:, None], theirs[None, :]).sum(-1)
         affinity = np.where(iou >= self._min_iou, iou + agreement, 0)
@@ -164,7 +168,7 @@ class TrackLinker:
         }
 
     def _begin(self, clip_track: ClipTrack, start: int) -> None:
-        track = _OpenTrack(self._num_tracks, start, [], [], [], clip_track.probabilities)
+        track = _OpenTrack(self._num_tracks, start, [], [], [], np.zeros_like(clip_track.probabilities))
         _extend(track, clip_track, start, start)
         self._active.append(track)
         self._num_tracks += 1
@@ -192,4 +196,5 @@ def _extend(track: _OpenTrack, clip_track: ClipTrack, start: int, handover: int)
     track.labels[kept:] = clip_track.labels[skipped:].tolist()
     track.scores[kept:] = clip_track.scores[skipped:].tolist()
     track.segmentations[kept:] = clip_track.segmentations[skipped:]
-    track.probabilities = clip_track.probabilities
+    track.probabilities = track.probabilities + clip_track.probabilities
+    track.num_clips += 1

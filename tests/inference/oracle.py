@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class Errors:
     ghosts: float = 0.3
 
 
+@lru_cache
 def long_video(index: int, num_frames: int) -> tuple[ShapesVideo, Masks]:
     """Generated video `index` of those whose objects never leave for good, and its masks (None: out of sight)."""
     found = -1
@@ -49,7 +51,9 @@ def long_video(index: int, num_frames: int) -> tuple[ShapesVideo, Masks]:
         seen = video.masks.any((2, 3))
         found += bool(len(video.masks) > 1 and seen.mean() > 0.97)
         if found == index:
-            return video, [[encode(m) if s else None for m, s in zip(*o, strict=True)] for o in zip(video.masks, seen)]
+            return video, [
+                [encode(m) if s else None for m, s in zip(*o, strict=True)] for o in zip(video.masks, seen, strict=True)
+            ]
     raise ValueError(f"there are not {index + 1} such videos")
 
 
@@ -85,9 +89,7 @@ def _clip_tracks(
             yield _clip_track(masks, category_id, float(rng.uniform(0.02, 0.2)), errors.shift, rng)
 
 
-def _clip_track(
-    masks: np.ndarray, label: int, score: float, shift: int, rng: np.random.Generator
-) -> ClipTrack:
+def _clip_track(masks: np.ndarray, label: int, score: float, shift: int, rng: np.random.Generator) -> ClipTrack:
     off = rng.integers(-shift, shift + 1, 2)
     rles: list[RLE | None] = []
     for mask in masks:
@@ -113,7 +115,9 @@ def identity_switches(frames: Sequence[LinkedFrame], truth: Masks) -> int:
         there = [(k, masks[frame.index]) for k, masks in enumerate(truth) if masks[frame.index] is not None]
         if not found or not there:
             continue
-        overlap = np.asarray(coco_mask.iou([s.segmentation for s in found], [rle for _, rle in there], [0] * len(there)))
+        overlap = np.asarray(
+            coco_mask.iou([s.segmentation for s in found], [rle for _, rle in there], [0] * len(there))
+        )
         stays = np.array([[last.get(k) == s.track_id for k, _ in there] for s in found])
         kept = overlap + (stays & (overlap >= 0.5))
         for row, column in zip(*linear_sum_assignment(kept, maximize=True), strict=True):

@@ -225,9 +225,9 @@ def test_the_linker_holds_no_more_of_a_long_video_than_of_a_short_one() -> None:
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
-    short, long = held(0, 200), held(200, 2000)
+    short, long = held(0, 200), held(200, 1000)
     tracemalloc.stop()
-    assert long < short + 20_000  # the codes of 1800 frames would take ten times that
+    assert long < short + 20_000  # the codes of 800 frames would take ten times that
 
 
 @pytest.mark.parametrize("frames", [[4, 6], [4, 3], [9, 10], [0, 1], [1, 2]])

@@ -105,8 +105,9 @@ def _open(path: Path) -> av.container.InputContainer:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} is not a video that can be read ({reason}).") from error
     if not container.streams.video:
+        kinds = " and ".join(sorted({stream.type for stream in container.streams})) or "data of an unknown kind"
         container.close()
-        raise UserError(f"{path} has no video in it, only {_kinds(container)}.")
+        raise UserError(f"{path} has no video in it, only {kinds}.")
     return container
 
 
@@ -114,10 +115,6 @@ def _last_byte(path: Path) -> bytes:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read()
-
-
-def _kinds(container: av.container.InputContainer) -> str:
-    return " and ".join(sorted({stream.type for stream in container.streams})) or "data of an unknown kind"
 
 
 def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[VideoFrame | None]:

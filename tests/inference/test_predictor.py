@@ -1,0 +1,139 @@
+"""The streaming core: which clips the network sees, what comes out and when, and what is held meanwhile."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vistr.data.clips import video_clip_frames
+from vistr.data.videos import Category, Video, VideoSet
+from vistr.errors import UserError
+from vistr.inference.predictor import ClipSettings, Predictor
+
+HEIGHT, WIDTH = 24, 40
+CATEGORIES = (Category(3, "cat"), Category(8, "dog"))
+
+
+class BrightSpot:
+    """Stands for the network: slot 0 finds what is white, slot 1 nothing; and notes which frames it was shown.
+
+    Frames carry their number as the brightness of their last pixel.
+    """
+
+    def __init__(self, label: int = 2) -> None:
+        self.label, self.clips = label, deque[list[int]](maxlen=20)
+
+    def __call__(self, images: np.ndarray, padding: np.ndarray) -> Any:
+        _, num_frames, _, height, width = images.shape
+        red = np.rint((images[0, :, 0] * 0.229 + 0.485) * 255)
+        valid = ~padding[0, 0]
+        inside = valid.any(1).sum(), valid.any(0).sum()
+        self.clips.append([int(value) for value in red[:, inside[0] - 1, inside[1] - 1]])
+        logits = np.zeros((num_frames, 2, 4), np.float32)
+        logits[:, 0, self.label], logits[:, 1, 3] = 3, 9
+        masks = np.full((num_frames, 2, height, width), -5, np.float32)
+        masks[:, 0] = np.where(red > 240, 5, -5)
+        tensors = {"logits": logits.reshape(1, -1, 4), "masks": masks.reshape(1, -1, height, width)}
+        return SimpleNamespace(**{name: SimpleNamespace(asnumpy=lambda v=v: v) for name, v in tensors.items()})
+
+
+def frame(number: int) -> np.ndarray:
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[4:12, number % 20 : number % 20 + 10] = 255
+    pixels[-1, -1] = number % 200
+    return pixels
+
+
+def predictor(model: BrightSpot, num_frames: int = 4, overlap: float = 0.5, min_score: float = 0.0) -> Predictor:
+    settings = ClipSettings(num_frames, HEIGHT, WIDTH, 32, overlap)
+    return Predictor(model, settings, categories=CATEGORIES, min_score=min_score)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("overlap", [0, 0.25, 0.5, 0.75])
+@pytest.mark.parametrize("length", [1, 3, 4, 5, 6, 7, 9, 16, 17])
+def test_a_stream_is_cut_into_the_clips_of_a_video_of_known_length(length: int, overlap: float) -> None:
+    model = BrightSpot()
+    finder = predictor(model, overlap=overlap)
+    out = list(finder.stream(frame(number) for number in range(length)))
+    assert list(model.clips) == video_clip_frames(length, 4, finder.settings.shared_frames)
+    assert [tracks.index for tracks in out] == list(range(length))
+
+
+def test_every_frame_comes_out_with_its_image_and_what_is_in_it() -> None:
+    frames = [frame(number) for number in range(11)]
+    for tracks in predictor(BrightSpot()).stream(iter(frames)):
+        assert tracks.image is frames[tracks.index]
+        (track,) = tracks
+        assert (track.id, track.label, track.name) == (0, 2, "dog")
+        assert np.array_equal(track.mask, frames[tracks.index][..., 0] == 255)
+
+
+def test_frames_come_out_before_the_video_ends() -> None:
+    read = []
+
+    def frames() -> Iterator[Image.Image]:
+        for number in range(100):
+            read.append(number)
+            yield Image.fromarray(frame(number))
+
+    first = next(predictor(BrightSpot()).stream(frames()))
+    assert first.index == 0
+    assert len(read) == 6  # the second clip has begun, at frame 2, and ended
+
+
+def test_doubtful_tracks_and_those_without_a_name_are_left_out() -> None:
+    def seen(finder: Predictor) -> int:
+        return sum(len(tracks) for tracks in finder.stream(map(frame, range(9))))
+
+    assert seen(predictor(BrightSpot())) == 9
+    assert seen(predictor(BrightSpot(), min_score=0.9)) == 0
+    assert seen(predictor(BrightSpot(label=0))) == 0
+
+
+def test_a_stream_of_nothing_gives_nothing() -> None:
+    assert list(predictor(BrightSpot()).stream([])) == []
+
+
+def test_frames_of_several_sizes_are_refused() -> None:
+    frames = [frame(0), frame(1), frame(2)[:20]]
+    with pytest.raises(UserError, match="Frame 2 is 40x20, the frames before are 40x24"):
+        list(predictor(BrightSpot()).stream(frames))
+
+
+def test_a_datasets_video_gives_the_same_tracks_as_its_frames_in_a_stream(tmp_path: Path) -> None:
+    names = []
+    for number in range(13):
+        names.append(f"{number}.png")
+        Image.fromarray(frame(number)).save(tmp_path / names[-1])
+    video = Video(5, HEIGHT, WIDTH, tuple(names), ())
+    video_set = VideoSet(tmp_path / "a.json", tmp_path, CATEGORIES, (video,))
+    (result,) = predictor(BrightSpot()).results(video_set, video)
+    streamed = list(predictor(BrightSpot()).stream(map(frame, range(13))))
+    assert (result["video_id"], result["category_id"]) == (5, 8)
+    assert result["score"] == pytest.approx(streamed[-1].tracks[0].score)
+    assert [mask["counts"].encode() for mask in result["segmentations"]] == [
+        tracks.tracks[0].segmentation["counts"] for tracks in streamed
+    ]
+    assert predictor(BrightSpot(), min_score=0.95).results(video_set, video) == []
+
+
+def test_what_is_held_does_not_grow_with_the_video() -> None:
+    def most_held(length: int) -> int:
+        tracemalloc.start()
+        for _ in predictor(BrightSpot()).stream(map(frame, range(length)), keep_images=False):
+            pass
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    most_held(20)  # what is imported or cached once
+    # A frame is 2880 bytes and its code about 500.
+    assert most_held(500) < most_held(100) + 40_000

@@ -41,6 +41,7 @@ NEEDS = {
     "dataset=ytvis2021": ["dataset.root=frames"],
     "dataset=ovis": ["dataset.root=frames"],
     "task=evaluate": ["checkpoint=weights.ckpt"],
+    "task=infer": ["checkpoint=weights.ckpt", "input=frames"],
     "task=score": ["annotations=truth.json", "results=results.json"],
     "experiments=paper_r50": ["dataset.root=frames"],
     "experiments=paper_r101": ["dataset.root=frames"],
@@ -95,6 +96,21 @@ def test_a_path_works_as_typed(name: str, files: Path) -> None:
     assert load_config(["dataset=ovis", f"dataset.root={name}"]).dataset.root == str(files / name)
 
 
+def test_keys_of_inference_work_without_their_section(files: Path) -> None:
+    typed = ["min_score=0.5", "max_tracks=3", "categories=[person,traffic light]", "overlay=false"]
+    config = load_config(["task=infer", "checkpoint=weights.ckpt", "input=frames", *typed])
+    task = config.task
+    assert (task.min_score, task.max_tracks, task.overlay) == (0.5, 3, False)
+    assert task.categories == ["person", "traffic light"]
+    assert config.overrides[3] == "task.min_score=0.5"
+
+
+def test_a_pattern_is_an_input(files: Path) -> None:
+    (files / "frames" / "a [1].png").write_text("")
+    config = load_config(["task=infer", "checkpoint=weights.ckpt", "input=frames/*.png"])
+    assert config.input == str(files / "frames" / "*.png")
+
+
 MISTAKES = [
     ("nmu_frames=3", "nmu_frames", "num_frames"),
     ("+foo=3", "foo", "--cfg job"),
@@ -131,13 +147,25 @@ MISTAKES = [
     ("dataset.augmentation.crop_min=700", "crop_min=700", "crop_max=600"),
     ("dataset.split=some", "dataset.split=some", "holdout"),
     ("dataset.split=valid", "dataset.split=valid", "shapes"),
-    ("task=nope", "task=nope", "evaluate, score, train"),
+    ("task=nope", "task=nope", "evaluate, infer, score, train"),
     ("task=evaluate", "task=evaluate", "checkpoint="),
     ("task=score", "task=score", "annotations="),
     ("task=score annotations=truth.json", "task=score", "results="),
     ("task=score annotations=truth.json results=no.json", "results=", "no such file"),
     ("task=evaluate checkpoint=no.ckpt", "checkpoint=", "does not exist"),
     ("checkpoint=weights.ckpt", "checkpoint=", "task=evaluate"),
+    ("task=infer input=frames", "task=infer", "checkpoint="),
+    ("task=infer checkpoint=weights.ckpt", "task=infer", "input="),
+    ("task=infer checkpoint=no.ckpt input=frames", "checkpoint=", "does not exist"),
+    ("task=infer checkpoint=weights.ckpt input=no.mp4", "input=", "no such file or folder"),
+    ("task=infer checkpoint=weights.ckpt input=*.mp4", "input=", "no file matches"),
+    ("task=infer checkpoint=weights.ckpt input=frames images=no", "images=", "no such folder"),
+    ("task=infer checkpoint=weights.ckpt input=frames init=weights.ckpt", "init=", "checkpoint="),
+    ("task=infer checkpoint=weights.ckpt input=frames max_tracks=0", "task.max_tracks=0", "at least 1"),
+    ("task=infer checkpoint=weights.ckpt input=frames min_score=2", "task.min_score=2", "from 0 to 1"),
+    ("task=infer checkpoint=weights.ckpt input=frames categories=dog", "categories=dog", "[person,dog]"),
+    ("task=infer checkpoint=weights.ckpt input=frames frames_per_second=0", "task.frames_per_second=0", "above 0"),
+    ("input=frames", "input=", "task=infer"),
     ("annotations=truth.json", "annotations=", "dataset.annotations="),
     ("init=no.safetensors", "init=", "no such file"),
     ("resume=nowhere", "resume=nowhere", "no such folder"),

@@ -96,6 +96,14 @@ def test_padding_changes_nothing_whatever_the_masks_hold_there() -> None:
     assert [track.segmentations for track in cut] == [track.segmentations for track in plain]
 
 
+@pytest.mark.parametrize("place", [(2, 12), (7, 3), (7, 12)])
+def test_a_mask_in_the_padding_alone_is_no_mask(place: tuple[int, int]) -> None:
+    masks = np.full((1, 1, 8, 16), -1, np.float32)
+    masks[0, 0, place[0], place[1]] = 5
+    sizes: dict[str, Any] = {"valid_size": (24, 40), "padded_size": (32, 64), "video_size": (37, 61)}
+    assert clip_tracks(class_logits(1, 1), masks, num_valid_frames=1, **sizes) == []
+
+
 def test_a_slot_without_a_mask_pixel_gives_no_track() -> None:
     masks = np.full((2, 3, 4, 4), -1, np.float32)
     masks[1, 1, 2, 2] = 1

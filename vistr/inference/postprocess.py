@@ -85,7 +85,8 @@ def _resized(mask: NDArray[np.float32], rows: NDArray[np.float32], columns: NDAr
     positive = mask > 0
     near_y = np.flatnonzero(rows[:, positive.any(1)].any(1))
     near_x = np.flatnonzero(columns[:, positive.any(0)].any(1))
-    if len(near_y):
+    # A positive cell may lie in padding, which no pixel reads.
+    if len(near_y) and len(near_x):
         y, x = slice(near_y[0], near_y[-1] + 1), slice(near_x[0], near_x[-1] + 1)
         inside[x, y] = columns[x] @ mask.T @ rows[y].T > 0
     return inside.T

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 READABLE_SIDE = 180  # frames with a shorter side are enlarged by a whole factor to reach it
 PALETTE = (
@@ -176,17 +176,29 @@ def _paint_mask(
     # Everything happens in a window around the mask: most are small against the frame.
     top, bottom = max(rows[0] - line - 2, 0), min(rows[-1] + line + 3, mask.shape[0])
     left, right = max(columns[0] - line - 2, 0), min(columns[-1] + line + 3, mask.shape[1])
-    large = _enlarge(255 * (mask[top:bottom, left:right] != 0).astype(np.uint8), factor)
+    large = np.asarray(_enlarge(255 * (mask[top:bottom, left:right] != 0).astype(np.uint8), factor))
     # The enlarged mask has soft edges, so the line drawn along them is smooth.
-    inside = np.asarray(large, np.float32)[..., None] / 255
-    thinner = np.asarray(large.filter(ImageFilter.MinFilter(2 * line + 1)), np.float32)[..., None] / 255
-    wider = np.asarray(large.filter(ImageFilter.MaxFilter(3)), np.float32)[..., None] / 255
+    inside, thinner, wider = (
+        each[..., None] / np.float32(255) for each in (large, _shrunk(large, line), 255 - _shrunk(255 - large, 1))
+    )
 
     window = canvas[factor * top : factor * bottom, factor * left : factor * right]
     window *= 1 - 0.65 * (wider - inside)
     window += (0.45 * thinner + (inside - thinner)) * (np.array(color, np.float32) - window)
     x0, y0, x1, y1 = (factor * int(edge) for edge in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
     return x0, y0, x1, y1
+
+
+def _shrunk(mask: Pixels, margin: int) -> Pixels:
+    """The minimum over `margin` pixels to every side, as Pillow's MinFilter gives it a hundred times more slowly."""
+    for axis in (0, 1):
+        turned = np.moveaxis(mask, axis, 0)
+        padded = np.pad(turned, ((margin, margin), (0, 0)), mode="edge")
+        least = padded[: len(turned)].copy()
+        for shift in range(1, 2 * margin + 1):
+            np.minimum(least, padded[shift : shift + len(turned)], out=least)
+        mask = np.moveaxis(least, 0, axis)
+    return mask
 
 
 def _draw_tags(draw: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[tuple[Rectangle, int, str]]) -> None:

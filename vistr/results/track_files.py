@@ -5,30 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
 
 from pycocotools import mask as coco_mask
 
 from vistr.data.segmentation import RLE, area, to_json
 
+RESULTS, TABLE = "results.json", "tracks.csv"
 COLUMNS = ("video", "frame", "track", "category", "score", "x", "y", "width", "height")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """A text file that appears under its name once it is complete, and not at all if it cannot be."""
-    draft = path.with_name(f".{path.name}")
-    try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        os.replace(draft, path)
-    finally:
-        with suppress(OSError):
-            draft.unlink()
 
 
 class TrackFiles:
@@ -39,15 +26,15 @@ class TrackFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stack = ExitStack()
         self._num_entries = 0
 
     def __enter__(self) -> TrackFiles:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._json = self._stack.enter_context(whole_file(self._folder / "results.json"))
+        self._files = {
+            name: (self._folder / f".{name}").open("w", encoding="utf-8", newline="") for name in (RESULTS, TABLE)
+        }
+        self._json, self._table = self._files[RESULTS], csv.writer(self._files[TABLE], lineterminator="\n")
         self._json.write("[")
-        table = self._stack.enter_context(whole_file(self._folder / "tracks.csv"))
-        self._table = csv.writer(table, lineterminator="\n")
         self._table.writerow(COLUMNS)
         return self
 
@@ -57,8 +44,15 @@ class TrackFiles:
         try:
             if kind is None:
                 self._json.write("]")
+                for file in self._files.values():
+                    file.close()  # writes what was held back: a full disk may show only now
+                for name in self._files:
+                    os.replace(self._folder / f".{name}", self._folder / name)
         finally:
-            self._stack.__exit__(kind, error, trace)
+            for name, file in self._files.items():
+                with suppress(OSError):
+                    file.close()
+                (self._folder / f".{name}").unlink(missing_ok=True)
 
     def add_track(
         self, *, video_id: int, category_id: int, score: float, masks: Iterable[tuple[int, RLE]], num_frames: int

@@ -33,10 +33,11 @@ FRAMES_PER_SECOND = 10.0  # of frames that say none
 
 @dataclass
 class Found:
-    """A video and the tracks kept of it, numbered from 1 in the order they start in."""
+    """A video, the folder of its pictures, and the tracks kept of it, numbered from 1 in the order they start in."""
 
     id: int
     name: str
+    folder: Path
     source: VideoSource
     spool: TrackSpool
     tracks: Mapping[int, SpooledTrack]
@@ -75,7 +76,7 @@ def run(config: Config) -> dict[str, float]:
                 _write_tracks(files, video)
         if config.task.overlay:
             for video in found:
-                _draw(config, video, folder if len(sources) == 1 else folder / video.name)
+                _draw(config, video)
         _say_where_things_are(config, folder, found)
     if failed:
         raise UserError(f"{failed} of {len(sources)} videos could not be read to their end, as said above.")
@@ -105,7 +106,8 @@ def _find_all(
             logger.error("%s", error)
             continue
         kept = best_tracks(spool, categories, min_score=config.task.min_score, max_tracks=config.task.max_tracks)
-        found.append(Found(video_id, name, source, spool, dict(enumerate(kept, 1)), categories))
+        pictures = folder if len(sources) == 1 else folder / name
+        found.append(Found(video_id, name, pictures, source, spool, dict(enumerate(kept, 1)), categories))
     return found, len(sources) - len(found)
 
 
@@ -139,20 +141,20 @@ def _write_tracks(files: TrackFiles, video: Found) -> None:
         files.add_frame(video.name, frame, rows)
 
 
-def _draw(config: Config, video: Found, folder: Path) -> None:
+def _draw(config: Config, video: Found) -> None:
     """Read the video again, and draw what is known of its tracks now that they have ended."""
     rate = config.task.frames_per_second or video.source.frames_per_second or FRAMES_PER_SECOND
     num_frames, sheet = video.spool.num_frames, Sheet(video.spool.num_frames)
     progress = FrameProgress(f"{video.name}: drawn", num_frames)
-    with _writing(folder, done="results.json and tracks.csv are complete"):
-        folder.mkdir(parents=True, exist_ok=True)
-        with VideoWriter(folder / "overlay.mp4", rate) as writer:
+    with _writing(video.folder, done="results.json and tracks.csv are complete"):
+        video.folder.mkdir(parents=True, exist_ok=True)
+        with VideoWriter(video.folder / "overlay.mp4", rate) as writer:
             for index, frame in progress.follow(zip(range(num_frames), video.source, strict=False)):
                 shown = video.shown(index)
                 writer.write(draw_shown(frame, shown))
                 sheet.offer(index, frame, shown)
         title = f"found: {len(video.tracks)} tracks (score {config.task.min_score:g} and more)"
-        Image.fromarray(sheet.picture(title)).save(folder / "contact_sheet.png")
+        Image.fromarray(sheet.picture(title)).save(video.folder / "contact_sheet.png")
     logger.info("%s: drawn in %.1f s (%.3g frames/s)", video.name, progress.seconds, progress.frames_per_second)
 
 
@@ -173,7 +175,6 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _say_where_things_are(config: Config, folder: Path, found: Sequence[Found]) -> None:
-    shown = os.path.relpath(folder)
     lines = ["", "Done. What there is to look at:"]
     for video in found:
         seen = ", ".join(
@@ -181,8 +182,8 @@ def _say_where_things_are(config: Config, folder: Path, found: Sequence[Found]) 
         )
         more = f" and {len(video.tracks) - 8} more" if len(video.tracks) > 8 else ""
         lines.append(f"  {video.name}: {len(video.tracks)} tracks{': ' if seen else ''}{seen}{more}")
-    lines.append(f"  data: {shown}/results.json, {shown}/tracks.csv")
+    lines.append(f"  data: results.json and tracks.csv in {os.path.relpath(folder)}")
     if config.task.overlay:
-        where = f"{shown}/" if len(found) == 1 else f"{shown}/<video>/"
-        lines.append(f"  pictures: {where}overlay.mp4, {where}contact_sheet.png")
+        for place in [os.path.relpath(video.folder) for video in found[:8]]:
+            lines.append(f"  pictures: overlay.mp4 and contact_sheet.png in {place}")
     logger.info("\n".join(lines))

@@ -179,7 +179,8 @@ def _paint_mask(
     large = np.asarray(_enlarge(255 * (mask[top:bottom, left:right] != 0).astype(np.uint8), factor))
     # The enlarged mask has soft edges, so the line drawn along them is smooth.
     inside, thinner, wider = (
-        each[..., None] / np.float32(255) for each in (large, _shrunk(large, line), 255 - _shrunk(255 - large, 1))
+        each[..., None] / np.float32(255)
+        for each in (large, _shrunk(large, line), np.invert(_shrunk(np.invert(large), 1)))
     )
 
     window = canvas[factor * top : factor * bottom, factor * left : factor * right]

@@ -29,9 +29,8 @@ def difference_of_two_queries(attention_gain: float | None) -> float:
     if attention_gain is not None:
         np.random.seed(2)
         head.lay1 = SplitConv(CHANNELS, HEADS, attention_gain)
-    sizes = [2**i for i in range(3)]
-    coarse, *finer = (Tensor(random(i, 1, HEIGHT * s, WIDTH * s, c)) for i, (s, c) in enumerate(zip(sizes, STAGES[::-1], strict=True)))
-    adapted = head.adapt(finer[1], finer[0], coarse)
+    maps = [Tensor(random(s, 1, HEIGHT * s, WIDTH * s, c)) for s, c in zip((4, 2, 1), STAGES, strict=True)]
+    adapted = head.adapt(*maps)
     shared = head.lay1.of_frame(Tensor(random(9, 1, HEIGHT, WIDTH, CHANNELS)))
     out = head(maps_of_two_queries(), (shared, *adapted), Tensor([0, 0], ms.int32)).asnumpy()
     return float(np.abs(out[0] - out[1]).mean() / np.abs(out).mean())

@@ -30,7 +30,7 @@ def load_frames(
     height, width = len(rows), len(columns)
     clip = np.zeros((len(frames), 3, _padded(height, size_divisor), _padded(width, size_divisor)), np.float32)
     for frame, positions in _positions(frames):
-        image = _open_frame(video_set, video, frame)
+        image = open_frame(video_set, video, frame)
         for position in positions:
             normalise(move_frame(steps, image, position), clip[position, :, :height, :width])
     return clip, (height, width)
@@ -91,7 +91,8 @@ def collate(clips: Sequence[tuple[NDArray[np.float32], ClipTargets]]) -> Batch:
     return Batch(frames, padding, [targets for _, targets in clips])
 
 
-def _open_frame(video_set: VideoSet, video: Video, frame: int) -> Image.Image:
+def open_frame(video_set: VideoSet, video: Video, frame: int) -> Image.Image:
+    """One frame as it lies on the disk, RGB; UserError where it is missing, damaged or of another size."""
     path = video_set.image_folder / video.file_names[frame]
     place = f"{path} (video {video.id}, frame {frame})"
     try:

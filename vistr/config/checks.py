@@ -21,7 +21,7 @@ def check(config: Config, *, with_dataset: bool = True) -> None:
     _check_schedule(config)
     _check_task(config)
     # The benchmark reads nothing of the dataset but its clip size.
-    if with_dataset and config.task.name not in ("score", "benchmark"):
+    if with_dataset and config.task.name not in ("score", "view", "benchmark"):
         _check_dataset(config)
 
 
@@ -77,10 +77,13 @@ def _check_task(config: Config) -> None:
         _require_file(config, "annotations", "the annotation file with the truth")
         _require_file(config, "results", "the results to score")
         return
+    if task == "view":
+        _check_view(config)
+        return
     for key in ("annotations", "results"):
         if getattr(config, key) is not None:
             raise UserError(
-                f"{key}= belongs to task=score and has no effect on task={task}; "
+                f"{key}= belongs to task=score and task=view and has no effect on task={task}; "
                 "a dataset's own files are dataset.annotations= and dataset.images=."
             )
     if task == "evaluate":
@@ -102,6 +105,15 @@ def _check_task(config: Config) -> None:
         raise UserError("resume= and init= contradict each other: a resumed run has its own weights.")
     if config.init is not None:
         _require_file(config, "init", "the weights to start from")
+
+
+def _check_view(config: Config) -> None:
+    _require_file(config, "annotations", "the annotation file with the truth")
+    _require_file(config, "results", "the results to look at")
+    if config.dataset.annotations is not None:
+        raise UserError("dataset.annotations= has no effect on task=view: the truth is annotations=.")
+    if config.dataset.images is not None:
+        _require_folder(config, "dataset.images", "the folder of the videos' frames")
 
 
 def _check_benchmark(config: Config) -> None:

@@ -15,7 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "backbone.name": ("r10", "r18", "r34", "r50", "r101"),
     "dataset.name": ("ytvis2019", "ytvis2021", "ovis", "custom", "shapes"),
     "dataset.split": ("holdout", "train", "valid", "test"),
-    "task.name": ("train", "evaluate", "score", "benchmark"),
+    "task.name": ("train", "evaluate", "score", "view", "benchmark"),
     "device.target": ("auto", "cpu", "gpu"),
     "device.precision": ("fp32",),
 }
@@ -53,6 +53,7 @@ _POSITIVE = (
     "task.checkpoint_every",
     "task.repeats",
     "task.sweep_frames",
+    "task.num_videos",
     "device.threads",
 )
 _ABOVE_ZERO = ("optimizer.learning_rate", "optimizer.clip_norm", "optimizer.drop_factor", "task.limit_minutes")

@@ -58,7 +58,7 @@ def run_name(
     results: str | None = None,
 ) -> str:
     """The name of a single run, such as `shapes_r101_36f_learning_rate=0.0002`."""
-    if task == "score" and results:
+    if task in ("score", "view") and results:
         first = Path(results).stem
     elif task in ("evaluate", "benchmark") and checkpoint:
         first = _checkpoint_name(Path(checkpoint))

@@ -108,9 +108,10 @@ class Optimizer:
 class Task:
     """What to do, how often to report it (steps or epochs), and which tracks count as found.
 
-    The keys from `height` on serve `benchmark` alone: the frames' size (null: the clip size of the dataset),
-    the warm runs of each measurement, and what is measured. Empty lists of the sweep follow from the size
-    and `num_frames`; a point of it that takes longer than `limit_minutes` is given up.
+    The keys from `height` to `limit_minutes` serve `benchmark` alone: the frames' size (null: the clip size
+    of the dataset), the warm runs of each measurement, and what is measured. Empty lists of the sweep follow
+    from the size and `num_frames`; a point of it that takes longer than `limit_minutes` is given up.
+    `num_videos` serves `view` alone: how many videos get a page (null: all).
     """
 
     name: str = "train"
@@ -128,6 +129,7 @@ class Task:
     sweep_frames: list[int] = field(default_factory=list)
     sweep_heights: list[int] = field(default_factory=list)
     limit_minutes: float = 10.0
+    num_videos: int | None = 20
 
 
 @dataclass

@@ -131,11 +131,12 @@ function makeRow(track) {
   if (note) add("note", note);
   const count = spans.reduce((sum, [, length]) => sum + length, 0);
   const last = spans.length ? spans[spans.length - 1] : null;
-  const frameText = last ? `frames ${spans[0][0]} to ${last[0] + last[1] - 1}` : "in no frame";
+  let frameText = last ? `frames ${spans[0][0]} to ${last[0] + last[1] - 1}` : "in no frame";
   add("life", "").innerHTML =
     `<svg viewBox="0 0 ${facts.numFrames} 1" preserveAspectRatio="none" aria-hidden="true"><path d="` +
     spans.map(([start, length]) => `M${start} 0h${length}v1h-${length}z`).join("") + `"/></svg>`;
-  add("when", count < facts.numFrames ? `${frameText}, seen in ${count}` : "in every frame");
+  if (spans.length > 1) frameText += `, seen in ${count}`;
+  add("when", count < facts.numFrames ? frameText : "in every frame");
   row.addEventListener("click", () => follow(view.followed === id ? null : id));
   document.createElement("li").append(row);
   return row;

@@ -51,8 +51,8 @@ class Stage {
     const followed = shown.filter((track) => view.followed === facts.tracks[track].id);
     const others = shown.filter((track) => !followed.includes(track));
     if (view.followed !== null) {
-      for (const track of others) this.drawShape(context, frame, track, { outlines: true }, pixel, 0.3);
       if (followed.length) this.dimAround(context, frame.shapes.get(followed[0]).path);
+      for (const track of others) this.drawShape(context, frame, track, { outlines: true }, pixel, 0.35);
     }
     const drawn = view.followed === null ? shown : followed;
     for (const track of drawn) this.drawShape(context, frame, track, view, pixel, 1);

@@ -80,7 +80,8 @@ element("description").textContent = facts.description;
 const half = Math.ceil(shown.length / 2);
 element("shown").textContent =
   shown.length === facts.cards.length ? plural(shown.length, "video")
-  : scored.length ? `The ${half} worst and the ${shown.length - half} best videos` : `The first ${plural(shown.length, "video")}`;
+  : !scored.length ? `The first ${shown.length} of ${plural(facts.cards.length, "video")}`
+  : `The worst ${half}${shown.length > half ? ` and the best ${shown.length - half}` : ""} of ${plural(facts.cards.length, "video")}`;
 element("order").addEventListener("change", sortCards);
 element("order-row").hidden = shown.length < 2 || !scored.length;
 for (const note of facts.notes) element("notes").append(make("li", "", note));

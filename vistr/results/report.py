@@ -186,7 +186,7 @@ def _record(number: int, frame: NDArray[np.uint8], tracks: Sequence[ReportTrack]
     """One frame as the page reads it: its masks [index of the track, RLE counts, score of the frame] and picture."""
     picture = Image.fromarray(frame)
     if shown_size != frame.shape[:2]:
-        picture = picture.resize((shown_size[1], shown_size[0]), Image.Resampling.LANCZOS, reducing_gap=3)
+        picture = picture.resize((shown_size[1], shown_size[0]), Image.Resampling.BILINEAR, reducing_gap=1.3)
     masks = []
     for index, track in enumerate(tracks):
         place = number - track.first_frame

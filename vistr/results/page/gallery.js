@@ -30,6 +30,7 @@ function drawBars() {
     bar.style.setProperty("--score", card.score);
     element("bars").append(bar);
   }
+  if (scored.length <= 100) element("bars").style.setProperty("--gap", "1px");
   const without = facts.cards.length - shown.length;
   element("bars-note").textContent = without
     ? `${plural(scored.length, "video")}, from the worst to the best; the ${shown.length} in color have a page.`

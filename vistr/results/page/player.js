@@ -183,6 +183,7 @@ function describe() {
 function arrange() {
   if (!truth.length) return;
   document.body.classList.add("beside");
+  document.body.classList.toggle("upright", facts.size[0] > facts.size[1]);
   for (const part of [element("truth"), element("truth-tracks"), document.querySelector("#predicted figcaption")]) part.hidden = false;
   element("predicted-heading").textContent = "Predicted";
   element("truth-count").textContent = truth.length;

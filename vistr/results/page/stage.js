@@ -9,7 +9,7 @@ class Stage {
     this.view = null;
     [this.height, this.width] = facts.size;
     const screen = figure.querySelector(".screen");
-    screen.style.aspectRatio = `${this.width} / ${this.height}`;
+    screen.style.setProperty("--ratio", this.width / this.height);
     this.picture = this.addCanvas(screen, "picture");
     this.picture.width = this.width;
     this.picture.height = this.height;
@@ -84,7 +84,7 @@ class Stage {
 
   /** Names where there is room: above the object, below it, or over its upper edge. */
   drawTags(context, frame, tracks, pixel) {
-    const taken = [];
+    const tags = []; // {spot: [left, top, right, bottom], text, color, ink}, the best track's first
     // On a phone the names are shorter: they would hide the objects.
     const small = this.overlay.clientWidth < 480;
     context.font = `600 ${(small ? 11 : 12) * pixel}px system-ui, sans-serif`;
@@ -100,14 +100,16 @@ class Stage {
         .map((y) => [x, y, x + width, y + height]);
       if (!spots.length) spots.push([x, 0, x + width, height]);
       const apart = (a, b) => a[0] >= b[2] || b[0] >= a[2] || a[1] >= b[3] || b[1] >= a[3];
-      const spot = spots.find((one) => taken.every((other) => apart(one, other))) ?? spots[0];
-      taken.push(spot);
+      const spot = spots.find((one) => tags.every((other) => apart(one, other.spot))) ?? spots[0];
+      tags.push({ spot, text, color, ink });
+    }
+    for (const { spot, text, color, ink } of tags.reverse()) {
       context.fillStyle = color;
       context.beginPath();
-      context.roundRect(spot[0], spot[1], width, height, 4 * pixel);
+      context.roundRect(spot[0], spot[1], spot[2] - spot[0], spot[3] - spot[1], 4 * pixel);
       context.fill();
       context.fillStyle = ink;
-      context.fillText(text, spot[0] + 5 * pixel, spot[1] + height / 2 + 0.5 * pixel);
+      context.fillText(text, spot[0] + 5 * pixel, (spot[1] + spot[3]) / 2 + 0.5 * pixel);
     }
   }
 

@@ -323,6 +323,25 @@ def test_predictions_and_truth_stand_beside_each_other_in_the_same_frame(browser
     assert browser.complaints() == []
 
 
+def test_scores_of_any_size_can_be_filtered(browser: Browser, tmp_path: Path) -> None:
+    ring, spot = tracks()
+    given = [replace(ring, score=float("inf")), replace(spot, score=-2.5, frame_scores=None)]
+    write_report(tmp_path / "report.html", frames(), given, title="logits", frames_per_second=6)
+    browser.open(tmp_path / "report.html")
+    browser.wait("document.body.dataset.frame === '0'")
+    assert shown_rows(browser) == ["3", "5"]
+    assert browser.find("#threshold").get_attribute("min") == "-3"
+    assert browser.complaints() == []
+
+
+def test_the_slider_starts_where_it_is_told(browser: Browser, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", frames(), tracks(), title="v", frames_per_second=6, threshold=0.5)
+    browser.open(tmp_path / "report.html")
+    browser.wait("document.body.dataset.frame === '0'")
+    assert shown_rows(browser) == ["3"]
+    assert browser.find("#threshold-value").text == "0.50"
+
+
 def test_a_video_in_which_nothing_was_found_says_so(browser: Browser, tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", frames(), [], title="empty", frames_per_second=6)
     browser.open(tmp_path / "report.html")

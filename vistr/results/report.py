@@ -75,7 +75,7 @@ def write_report(
         frames_per_second: of the frames given.
         description: a sentence below the title.
         back: an address, relative to the page, of an overview to link to.
-        threshold: where the slider of scores starts.
+        threshold: where the slider of scores starts; 0 shows every track.
         max_side: pixels.
         max_megabytes: of the frames with their masks; one frame is always there.
 
@@ -217,7 +217,8 @@ def _listed(track: ReportTrack, num_frames: int) -> dict[str, Any]:
     return {
         "id": track.id,
         "category": track.category,
-        "score": None if track.score is None else round(float(track.score), 4),
+        # JSON has no infinity.
+        "score": None if track.score is None else round(float(np.clip(track.score, -1e6, 1e6)), 4),
         "color": _hex(color),
         "ink": _hex(tag_ink(color)),
         "spans": spans(track.segmentations, track.first_frame, num_frames),

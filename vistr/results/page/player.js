@@ -239,7 +239,11 @@ arrange();
 sortPredicted();
 element("order-row").hidden = predicted.length < 3;
 element("threshold-row").hidden = predicted.every((track) => tracks[track].score === null);
-element("threshold").value = facts.threshold;
+// Scores are from 0 to 1, but other people's may be anything.
+const scores = predicted.map((track) => tracks[track].score ?? 0);
+element("threshold").min = Math.min(0, Math.floor(Math.min(...scores)));
+element("threshold").max = Math.max(1, Math.ceil(Math.max(...scores)));
+element("threshold").value = facts.threshold || element("threshold").min;
 element("scrub").max = frames.length - 1;
 filter();
 listen();

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vistr import cli
 from vistr.config import Config
@@ -210,6 +211,29 @@ def test_scoring_runs_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
     assert folder.name.endswith("_my-results")
     assert (folder / "metrics.json").is_file()
     assert "AP50" in capsys.readouterr().out
+
+
+def test_viewing_runs_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("frames/a").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save("frames/a/0.jpg")
+    square = to_json(encode(np.ones((8, 8), np.uint8)))
+    truth = {
+        "videos": [{"id": 1, "height": 8, "width": 8, "length": 1, "file_names": ["a/0.jpg"]}],
+        "categories": [{"id": 1, "name": "square"}],
+        "annotations": [{"id": 1, "video_id": 1, "category_id": 1, "segmentations": [square]}],
+    }
+    result = {"video_id": 1, "category_id": 1, "score": 0.9, "segmentations": [square]}
+    Path("truth.json").write_text(json.dumps(truth))
+    Path("results.json").write_text(json.dumps([result]))
+    typed = ["task=view", "annotations=truth.json", "results=results.json"]
+    assert cli.main([*typed, "dataset.images=frames"]) == 0
+    (folder,) = run_folders()
+    assert folder.parent == Path("outputs/view")
+    assert (folder / "index.html").is_file()
+    assert f"Open in a browser: {folder}/index.html" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(typed)  # the frames are not beside truth.json
+    assert "set dataset.images=" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,10 @@ def test_long_names_are_cut_and_still_differ() -> None:
     assert first != second
 
 
+def test_viewing_is_named_after_the_results() -> None:
+    assert name(task="view", results="sub/our results.json") == "our-results"
+
+
 def test_scoring_is_named_after_the_results_and_evaluation_after_the_trained_run() -> None:
     assert name(task="score", results="sub/our results.json") == "our-results"
     checkpoint = "outputs/train/2026-11-22_21-30-05_shapes_r18_6f_seed=1/checkpoints/best.ckpt"

@@ -113,7 +113,7 @@ def test_an_annotation_file_gives_its_videos_with_their_ids(tmp_path: Path) -> N
 
 def test_frames_that_are_not_beside_their_annotation_file_can_be_named(tmp_path: Path) -> None:
     path = dataset(tmp_path, tmp_path / "far" / "away")
-    with pytest.raises(UserError, match="images=<folder>"):
+    with pytest.raises(UserError, match=r"set dataset\.images="):
         open_sources(str(path))
     assert len(open_sources(str(path), tmp_path / "far" / "away")) == 2
     with pytest.raises(UserError, match="belongs to an annotation file"):

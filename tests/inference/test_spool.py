@@ -12,7 +12,7 @@ import pytest
 
 from vistr.data.segmentation import RLE, encode
 from vistr.inference.linking import LinkedFrame, Sighting
-from vistr.inference.spool import TrackSpool, best_tracks
+from vistr.inference.spool import SpooledTrack, TrackMasks, TrackSpool, best_tracks
 from vistr.inference.tracks import collect
 
 
@@ -70,6 +70,17 @@ def test_the_best_tracks_of_the_wanted_classes_are_chosen(spool: TrackSpool) -> 
     assert [track.id for track in best_tracks(spool, {2, 3})] == [1, 4]
     assert [track.id for track in best_tracks(spool, {1, 2, 3}, min_score=0.3)] == [0, 1]
     assert [track.id for track in best_tracks(spool, {1, 2, 3}, max_tracks=1)] == [0]
+
+
+def test_a_tracks_masks_are_a_sequence_from_the_first_frame_it_is_seen_in(spool: TrackSpool) -> None:
+    for frame in FRAMES:
+        spool.add(frame)
+    assert list(TrackMasks(spool, spool.tracks[0])) == [code(0), None, code(2)]
+    later = TrackMasks(spool, spool.tracks[1])
+    assert (later.first, later[0], later[-2:], len(later)) == (1, code(7), [code(7), code(8)], 2)
+    with pytest.raises(IndexError):
+        later[2]
+    assert list(TrackMasks(spool, SpooledTrack(9))) == []
 
 
 def test_masks_do_not_stay_in_memory(spool: TrackSpool) -> None:

@@ -107,8 +107,9 @@ def test_a_video_becomes_data_pictures_and_a_video(
     assert (overlay.size, overlay.frames_per_second, len(list(overlay))) == ((HEIGHT, WIDTH), 12.5, 8)
     with Image.open(results / "contact_sheet.png") as sheet:
         assert sheet.width > 6 * WIDTH
+    assert (results / "report.html").read_text().count('class="frame"') == 8
     left = {path.name for path in results.iterdir()}
-    assert not [name for name in left if name.startswith(".")]
+    assert left == {"results.json", "tracks.csv", "overlay.mp4", "contact_sheet.png", "report.html"}
 
 
 def test_the_task_and_python_find_the_same(
@@ -183,7 +184,7 @@ def test_several_videos_have_their_own_pictures_and_one_that_breaks_does_not_sto
     results = tmp_path / "run" / "results"
     assert {entry["video_id"] for entry in json.loads((results / "results.json").read_text())} == {4}
     assert {path.name for path in results.iterdir()} == {"results.json", "tracks.csv", "good"}
-    assert {path.name for path in (results / "good").iterdir()} == {"overlay.mp4", "contact_sheet.png"}
+    assert {path.name for path in (results / "good").iterdir()} == {"report.html", "overlay.mp4", "contact_sheet.png"}
     assert {row["video"] for row in rows(results)} == {"good"}
 
 
@@ -239,5 +240,6 @@ def test_a_full_disk_is_one_sentence_that_says_what_is_safe(
     (results / f".{file}").symlink_to("/dev/full")
     with pytest.raises(UserError, match=words):
         infer(checkpoint, video, tmp_path / "run")
-    safe = {"results.json", "tracks.csv"} if file == "overlay.mp4" else set()
+    # The report is whole by the time a short video's last frames are written.
+    safe = {"results.json", "tracks.csv", "report.html"} if file == "overlay.mp4" else set()
     assert {path.name for path in results.iterdir()} == safe

@@ -22,7 +22,7 @@ def check(config: Config, *, with_dataset: bool = True) -> None:
     _check_schedule(config)
     _check_task(config)
     # Benchmark and inference read nothing of the dataset but its clip size.
-    if with_dataset and config.task.name not in ("score", "benchmark", "infer"):
+    if with_dataset and config.task.name not in ("score", "view", "benchmark", "infer"):
         _check_dataset(config)
 
 
@@ -74,17 +74,19 @@ def _check_schedule(config: Config) -> None:
 
 def _check_task(config: Config) -> None:
     task = config.task.name
-    for key in ("input", "images"):
-        if task != "infer" and getattr(config, key) is not None:
-            raise UserError(f"{key}= belongs to task=infer and has no effect on task={task}.")
+    if task != "infer" and config.input is not None:
+        raise UserError(f"input= belongs to task=infer and has no effect on task={task}.")
     if task == "score":
         _require_file(config, "annotations", "the annotation file with the truth")
         _require_file(config, "results", "the results to score")
         return
+    if task == "view":
+        _check_view(config)
+        return
     for key in ("annotations", "results"):
         if getattr(config, key) is not None:
             raise UserError(
-                f"{key}= belongs to task=score and has no effect on task={task}; "
+                f"{key}= belongs to task=score and task=view and has no effect on task={task}; "
                 "a dataset's own files are dataset.annotations= and dataset.images=."
             )
     if task == "evaluate":
@@ -118,11 +120,20 @@ def _check_infer(config: Config) -> None:
     if not named.exists() and not glob.glob(str(named), recursive=True):
         what = "no file matches it" if glob.has_magic(str(named)) else "there is no such file or folder"
         raise UserError(f"input={config.input}: {what}.")
-    if config.images is not None:
-        _require_folder(config, "images", "the folder of the annotation file's frames")
+    if config.dataset.images is not None:
+        _require_folder(config, "dataset.images", "the folder of the annotation file's frames")
     for key in ("resume", "init"):
         if getattr(config, key) is not None:
             raise UserError(f"{key}= belongs to task=train: the weights to use are checkpoint=.")
+
+
+def _check_view(config: Config) -> None:
+    _require_file(config, "annotations", "the annotation file with the truth")
+    _require_file(config, "results", "the results to look at")
+    if config.dataset.annotations is not None:
+        raise UserError("dataset.annotations= has no effect on task=view: the truth is annotations=.")
+    if config.dataset.images is not None:
+        _require_folder(config, "dataset.images", "the folder of the videos' frames")
 
 
 def _check_benchmark(config: Config) -> None:

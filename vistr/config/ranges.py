@@ -15,7 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "backbone.name": ("r10", "r18", "r34", "r50", "r101"),
     "dataset.name": ("ytvis2019", "ytvis2021", "ovis", "custom", "shapes"),
     "dataset.split": ("holdout", "train", "valid", "test"),
-    "task.name": ("train", "evaluate", "infer", "score", "benchmark"),
+    "task.name": ("train", "evaluate", "infer", "score", "view", "benchmark"),
     "device.target": ("auto", "cpu", "gpu"),
     "device.precision": ("fp32",),
 }
@@ -54,6 +54,7 @@ _POSITIVE = (
     "task.max_tracks",
     "task.repeats",
     "task.sweep_frames",
+    "task.num_videos",
     "device.threads",
 )
 _ABOVE_ZERO = (

@@ -59,7 +59,7 @@ def run_name(
     input: str | None = None,
 ) -> str:
     """The name of a single run, such as `shapes_r101_36f_learning_rate=0.0002`."""
-    if task == "score" and results:
+    if task in ("score", "view") and results:
         first = Path(results).stem
     elif task == "infer" and checkpoint and input:
         first = f"{Path(input).stem}_{_checkpoint_name(Path(checkpoint))}"

@@ -108,12 +108,13 @@ class Optimizer:
 class Task:
     """What to do, how often to report it (steps or epochs), and which tracks count as found.
 
-    The keys from `max_tracks` on serve `infer` alone: the best tracks of a video that are kept (null: all), the
-    names of the categories to keep (an empty list: all), whether pictures and a video are drawn, and the rate
-    of the drawn video (null: the file's own, or 10 for a folder of frames).
-    The keys from `height` on serve `benchmark` alone: the frames' size (null: the clip size of the dataset),
-    the warm runs of each measurement, and what is measured. Empty lists of the sweep follow from the size
-    and `num_frames`; a point of it that takes longer than `limit_minutes` is given up.
+    The keys from `max_tracks` to `frames_per_second` serve `infer` alone: the best tracks of a video that are
+    kept (null: all), the names of the categories to keep (an empty list: all), whether pictures and a video are
+    drawn, and the rate of the drawn video (null: the file's own, or 10 for a folder of frames).
+    The keys from `height` to `limit_minutes` serve `benchmark` alone: the frames' size (null: the clip size
+    of the dataset), the warm runs of each measurement, and what is measured. Empty lists of the sweep follow
+    from the size and `num_frames`; a point of it that takes longer than `limit_minutes` is given up.
+    `num_videos` serves `view` alone: how many videos get a page (null: all).
     """
 
     name: str = "train"
@@ -135,6 +136,7 @@ class Task:
     sweep_frames: list[int] = field(default_factory=list)
     sweep_heights: list[int] = field(default_factory=list)
     limit_minutes: float = 10.0
+    num_videos: int | None = 20
 
 
 @dataclass
@@ -161,7 +163,6 @@ class Config:
     annotations: str | None = None
     results: str | None = None
     input: str | None = None
-    images: str | None = None
     outputs: str = "outputs"
     run_dir: str | None = None
     overrides: list[str] = field(default_factory=list)
@@ -182,7 +183,6 @@ PATH_KEYS = (
     "annotations",
     "results",
     "input",
-    "images",
     "outputs",
     "dataset.root",
     "dataset.annotations",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +53,33 @@ def find_layout(dataset: str, root: Path, split: Split) -> tuple[Path, Path]:
     )
     annotation_file = _first(root, annotations, split, "annotation file", dataset)
     return annotation_file, _first(root, images, split, "image folder", dataset)
+
+
+def find_images(annotation_file: Path, frame: str) -> Path:
+    """The folder that `frame`, a file name in the annotations, lies below, where it is not said.
+
+    Looks where the known layouts put it for a file of this name and place, then beside the file. UserError lists
+    what was looked for.
+    """
+    looked_for = list(dict.fromkeys(_likely_images(annotation_file)))
+    for folder in looked_for:
+        if (folder / frame).is_file():
+            return folder
+    shown = ", ".join(str(folder) for folder in looked_for)
+    raise UserError(f"{frame}, the first frame of {annotation_file}, is in none of {shown}: set dataset.images=")
+
+
+def _likely_images(annotation_file: Path) -> Iterator[Path]:
+    for patterns, image_patterns in _LAYOUTS.values():
+        for pattern, spellings in itertools.product(patterns, _SPELLINGS.values()):
+            for spelling in spellings:
+                ending = Path(pattern.replace("{}", spelling)).parts
+                if annotation_file.parts[-len(ending) :] == ending:
+                    root = Path(*annotation_file.parts[: -len(ending)])
+                    for image_pattern, image_spelling in itertools.product(image_patterns, spellings):
+                        yield root / image_pattern.replace("{}", image_spelling)
+    folder = annotation_file.parent
+    yield from (folder / "JPEGImages", folder, folder.parent / "JPEGImages", folder.parent)
 
 
 def _first(root: Path, patterns: tuple[str, ...], split: Split, what: str, dataset: str) -> Path:

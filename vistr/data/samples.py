@@ -92,6 +92,7 @@ def collate(clips: Sequence[tuple[NDArray[np.float32], ClipTargets]]) -> Batch:
 
 
 def open_frame(video_set: VideoSet, video: Video, frame: int) -> Image.Image:
+    """One frame as it lies on the disk, RGB; UserError where it is missing, damaged or of another size."""
     path = video_set.image_folder / video.file_names[frame]
     place = f"{path} (video {video.id}, frame {frame})"
     try:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vistr.data.layouts import find_images
 from vistr.data.samples import open_frame
 from vistr.data.video import Pixels, VideoFile
 from vistr.data.videos import Video, VideoSet, check_images
-from vistr.data.ytvis import read_json, read_ytvis
+from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
@@ -103,7 +105,7 @@ def open_sources(given: str, images: Path | None = None) -> list[tuple[int, Vide
     if path.suffix.lower() == ".json" and path.is_file():
         return _annotated(path, images)
     if images is not None:
-        raise UserError(f"images={images} belongs to an annotation file, and input={given} is none.")
+        raise UserError(f"dataset.images={images} belongs to an annotation file, and input={given} is none.")
     sources: list[VideoSource]
     if path.is_dir():
         sources = [ImageSequence(path.name, _images_in(path))]
@@ -157,22 +159,8 @@ def _read_image(path: Path) -> Pixels:
 
 
 def _annotated(path: Path, images: Path | None) -> list[tuple[int, VideoSource]]:
-    video_set = read_ytvis(path, images or _image_folder(path))
+    video_set = read_ytvis(path, images or path.parent)
+    folder = images or find_images(path, video_set.videos[0].file_names[0])
+    video_set = replace(video_set, image_folder=folder)
     check_images(video_set)
     return [(video.id, AnnotatedVideo(video_set, video)) for video in video_set.videos]
-
-
-def _image_folder(path: Path) -> Path:
-    """The folder beside an annotation file that holds its first frame."""
-    videos = read_json(path).get("videos")
-    names = videos[0].get("file_names") if isinstance(videos, list) and videos and isinstance(videos[0], dict) else None
-    if not isinstance(names, list) or not names:
-        return path.parent  # read_ytvis says what is wrong
-    near = [path.parent, path.parent.parent]
-    places = [place / name for place in near for name in ("JPEGImages", f"{path.stem}/JPEGImages", "train/JPEGImages")]
-    for folder in [*places, *near]:
-        if (folder / str(names[0])).is_file():
-            return folder
-    raise UserError(
-        f"input={path}: its frames ({names[0]}, ...) are not beside it: name their folder, images=<folder>."
-    )

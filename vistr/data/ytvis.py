@@ -25,7 +25,7 @@ def read_ytvis(annotation_file: Path, image_folder: Path) -> VideoSet:
     compressed RLE: so the malformed ones are found before a day of training, and lists of run lengths do
     not fill gigabytes.
     """
-    content = read_json(annotation_file)
+    content = _read_json(annotation_file)
     for key in ("videos", "categories"):
         if not isinstance(content.get(key), list) or not content[key]:
             raise UserError(f"{annotation_file} lacks a list of '{key}': is it a YouTube-VIS file?")
@@ -49,7 +49,7 @@ def read_ytvis(annotation_file: Path, image_folder: Path) -> VideoSet:
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vistr.evaluation.accumulation import FIGURES, category_curves, figures
 from vistr.evaluation.matching import GroupMatches, match_group
-from vistr.evaluation.reading import read
+from vistr.evaluation.reading import Contents, read
 
 _COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
 
@@ -57,7 +57,11 @@ def evaluate(truth: Mapping[str, Any] | str | Path, results: list[Any] | str | P
     unknown video, without score, or with masks that are not compressed RLE; an annotation without `areas` or
     `iscrowd`; runs that do not fill a mask), with one exception: an empty list of results scores 0.
     """
-    contents = read(truth, results)
+    return evaluate_contents(read(truth, results))
+
+
+def evaluate_contents(contents: Contents) -> Evaluation:
+    """`evaluate` for what has been read already."""
     groups: dict[int, list[GroupMatches]] = defaultdict(list)
     for video, category in sorted(contents.truth.keys() | contents.results.keys()):
         key = (video, category)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import overload
 
 from vistr.data.segmentation import RLE, area
 from vistr.inference.linking import LinkedFrame, Verdict
@@ -95,6 +96,29 @@ class TrackSpool:
 
     def _rle(self, counts: bytes) -> RLE:
         return {"size": self._size, "counts": counts}
+
+
+class TrackMasks(Sequence[RLE | None]):
+    """A track's masks from the first frame it is seen in to the last, read from the spool when asked for."""
+
+    def __init__(self, spool: TrackSpool, track: SpooledTrack) -> None:
+        self._spool, self._track = spool, track.id
+        self.first = track.first_seen or 0
+        self._length = 0 if track.last_seen is None else track.last_seen - self.first + 1
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, place: int) -> RLE | None: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[RLE | None]: ...
+    def __getitem__(self, place: int | slice) -> RLE | list[RLE | None] | None:
+        if isinstance(place, slice):
+            return [self[k] for k in range(*place.indices(self._length))]
+        if not 0 <= place < self._length:
+            raise IndexError(place)
+        return next((rle for _, _, rle in self._spool.in_frame(self.first + place, {self._track})), None)
 
 
 def best_tracks(

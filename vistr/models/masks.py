@@ -17,7 +17,14 @@ from vistr.layers.conv3d import SequenceConv
 from vistr.layers.deformable import DeformableConv, OffsetConv
 from vistr.layers.linear import Linear
 from vistr.layers.norm import GroupNorm
+from vistr.layers.parameters import set_value
 from vistr.layers.resize import resize_nearest
+
+# Initial weights, where the layers' own rules would leave the masks to learn next to nothing from random weights
+# (docs/differences.md). An attention map sums to 1 over a frame: its values are thousandths where features are ones.
+ATTENTION_GAIN = 1000.0
+# Logits come from a handful of channels: they have to reach several units, and most pixels are background.
+LOGIT_GAIN, LOGIT_PRIOR = 8.0, -3.0
 
 
 def of_frames(maps: Tensor, frame_rows: Tensor) -> Tensor:
@@ -55,13 +62,18 @@ class AttentionMap(nn.Cell):
 
 
 class SplitConv(nn.Cell):
-    """3x3 convolution of `concat(frame, image)` as `convolve(frame) + convolve(image)`: the first once a frame."""
+    """3x3 convolution of `concat(frame, image)` as `convolve(frame) + convolve(image)`: the first once a frame.
 
-    def __init__(self, frame_channels: int, image_channels: int) -> None:
+    `image_gain` multiplies the initial weights of the second part.
+    """
+
+    def __init__(self, frame_channels: int, image_channels: int, image_gain: float) -> None:
         super().__init__()
         channels = frame_channels + image_channels
         self.frame_channels = frame_channels
         self.weight = uniform((channels, 3, 3, channels), math.sqrt(3 / (channels * 9)), "weight")
+        gain = np.where(np.arange(channels) < frame_channels, 1, image_gain)
+        set_value(self.weight, (self.weight.asnumpy() * gain).astype(np.float32))
         self.bias = Parameter(np.zeros(channels, np.float32), name="bias")
         self.run_frame = convolution(3, 1, 1, 1)
         self.run_image = convolution(3, 1, 1, 1)
@@ -79,7 +91,7 @@ class MaskHead(nn.Cell):
     def __init__(self, channels: int, num_heads: int, stage_channels: list[int]) -> None:
         super().__init__()
         widths = [channels // 2, channels // 4, channels // 8, channels // 16]
-        self.lay1 = SplitConv(channels, num_heads)
+        self.lay1 = SplitConv(channels, num_heads, ATTENTION_GAIN)
         self.lay2 = Conv2d(channels + num_heads, widths[0], 3)
         self.lay3 = Conv2d(widths[0], widths[1], 3)
         self.lay4 = Conv2d(widths[1], widths[2], 3)
@@ -119,6 +131,8 @@ class SequenceHead(nn.Cell):
         self.conv2, self.gn2 = SequenceConv(width, width, 2), GroupNorm(4, width)
         self.conv3, self.gn3 = SequenceConv(width, width, 2), GroupNorm(4, width)
         self.out = Linear(width, 1)
+        set_value(self.out.weight, self.out.weight.asnumpy() * np.float32(LOGIT_GAIN))
+        set_value(self.out.bias, np.full(1, LOGIT_PRIOR, np.float32))
 
     def construct(self, x: Tensor) -> Tensor:
         x = ops.relu(self.gn1(self.conv1(x)))

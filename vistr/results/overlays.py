@@ -39,6 +39,12 @@ def track_color(track_id: int) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def tag_ink(color: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The RGB color of text that can be read on a track's color."""
+    bright = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 120
+    return (12, 14, 18) if bright else (255, 255, 255)
+
+
 def enlargement(height: int, width: int) -> int:
     """The whole factor by which `draw_tracks` and `contact_sheet` enlarge a frame of this size."""
     return max(1, -(-READABLE_SIDE // min(height, width)))
@@ -221,9 +227,7 @@ def _draw_tags(draw: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[
         taken.append(place)
         color = track_color(track_id)
         draw.rounded_rectangle((place[0], place[1], place[2] - 1, place[3] - 1), 4, fill=color)
-        bright = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 120
-        ink = (12, 14, 18) if bright else (255, 255, 255)
-        draw.text((place[0] + 5 - x0, place[3] - 5), text, ink, font, anchor="ls")
+        draw.text((place[0] + 5 - x0, place[3] - 5), text, tag_ink(color), font, anchor="ls")
 
 
 def _meet(first: Rectangle, second: Rectangle) -> bool:

@@ -16,13 +16,14 @@ from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
 from vistr.data.segmentation import area
 from vistr.data.sources import VideoSource, open_sources
-from vistr.data.video import VideoWriter
+from vistr.data.video import Pixels, VideoWriter
 from vistr.data.videos import Category
 from vistr.errors import UserError
 from vistr.inference.predictor import Predictor
 from vistr.inference.progress import FrameProgress
-from vistr.inference.spool import SpooledTrack, TrackSpool, best_tracks
+from vistr.inference.spool import SpooledTrack, TrackMasks, TrackSpool, best_tracks
 from vistr.results.frames import Sheet, Shown, draw_shown
+from vistr.results.report import ReportTrack, write_report
 from vistr.results.track_files import TrackFiles
 from vistr.tasks.prediction import chosen_categories, make_predictor
 from vistr.training.checkpoint import read_checkpoint
@@ -62,10 +63,11 @@ def run(config: Config) -> dict[str, float]:
     assert config.checkpoint is not None
     assert config.input is not None
     checkpoint = read_checkpoint(Path(config.checkpoint))
+    images = config.dataset.images  # the user's, not those the checkpoint was trained on
     config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
     categories = chosen_categories(config.task.categories, checkpoint)
     # Before the network: what is wrong with the input shows at once.
-    sources = open_sources(str(config.input), None if config.images is None else Path(config.images))
+    sources = open_sources(str(config.input), None if images is None else Path(images))
     predictor = make_predictor(config, checkpoint)
     assert config.run_dir is not None
     folder = Path(config.run_dir) / "results"
@@ -144,18 +146,38 @@ def _write_tracks(files: TrackFiles, video: Found) -> None:
 def _draw(config: Config, video: Found) -> None:
     """Read the video again, and draw what is known of its tracks now that they have ended."""
     rate = config.task.frames_per_second or video.source.frames_per_second or FRAMES_PER_SECOND
-    num_frames, sheet = video.spool.num_frames, Sheet(video.spool.num_frames)
-    progress = FrameProgress(f"{video.name}: drawn", num_frames)
+    sheet, progress = Sheet(video.spool.num_frames), FrameProgress(f"{video.name}: drawn", video.spool.num_frames)
+    shown = f"{len(video.tracks)} tracks (score {config.task.min_score:g} and more)"
     with _writing(video.folder, done="results.json and tracks.csv are complete"):
         video.folder.mkdir(parents=True, exist_ok=True)
         with VideoWriter(video.folder / "overlay.mp4", rate) as writer:
-            for index, frame in progress.follow(zip(range(num_frames), video.source, strict=False)):
-                shown = video.shown(index)
-                writer.write(draw_shown(frame, shown))
-                sheet.offer(index, frame, shown)
-        title = f"found: {len(video.tracks)} tracks (score {config.task.min_score:g} and more)"
-        Image.fromarray(sheet.picture(title)).save(video.folder / "contact_sheet.png")
+            write_report(
+                video.folder / "report.html",
+                progress.follow(_drawn_on_the_way(video, writer, sheet)),
+                _report_tracks(video),
+                title=video.name,
+                frames_per_second=rate,
+                description=f"{video.spool.num_frames} frames, {shown}.",
+            )
+        Image.fromarray(sheet.picture(f"found: {shown}")).save(video.folder / "contact_sheet.png")
     logger.info("%s: drawn in %.1f s (%.3g frames/s)", video.name, progress.seconds, progress.frames_per_second)
+
+
+def _drawn_on_the_way(video: Found, writer: VideoWriter, sheet: Sheet) -> Iterator[Pixels]:
+    """The video's frames for the report; the overlaid video and the sheet take theirs as they pass."""
+    for index, frame in zip(range(video.spool.num_frames), video.source, strict=False):
+        shown = video.shown(index)
+        writer.write(draw_shown(frame, shown))
+        sheet.offer(index, frame, shown)
+        yield frame
+
+
+def _report_tracks(video: Found) -> list[ReportTrack]:
+    masks = {number: TrackMasks(video.spool, track) for number, track in video.tracks.items()}
+    return [
+        ReportTrack(number, video.name_of(number), track.score, masks[number].first, masks[number])
+        for number, track in video.tracks.items()
+    ]
 
 
 @contextmanager
@@ -185,5 +207,5 @@ def _say_where_things_are(config: Config, folder: Path, found: Sequence[Found]) 
     lines.append(f"  data: results.json and tracks.csv in {os.path.relpath(folder)}")
     if config.task.overlay:
         for place in [os.path.relpath(video.folder) for video in found[:8]]:
-            lines.append(f"  pictures: overlay.mp4 and contact_sheet.png in {place}")
+            lines.append(f"  to look at: report.html, overlay.mp4 and contact_sheet.png in {place}")
     logger.info("\n".join(lines))

@@ -75,7 +75,9 @@ class TrainingStep:
             masks = segmenter(shared, states, blocked, query_rows, frame_rows)
             return criterion(logits[first_layer:], boxes[first_layer:], masks, *targets)
 
-        losses_and_gradients = ms.value_and_grad(losses, tuple(range(7)), of_segmenter, has_aux=True)
+        # A frozen stem ends at stride 4: nobody asks for that map's gradient, the fifth input's.
+        differentiated = tuple(i for i in range(7) if i != 4 or self.from_images)
+        losses_and_gradients = ms.value_and_grad(losses, differentiated, of_segmenter, has_aux=True)
 
         def loss(*inputs: Tensor) -> Any:
             return losses_and_gradients(*inputs)
@@ -148,16 +150,15 @@ class TrainingStep:
             *(Tensor(target) for target in supervision.targets),
         )
         losses = name_losses(float(total.asnumpy()), by_layer.asnumpy(), of_masks.asnumpy())
-        logits, boxes, states, memory, of_stride4, of_stride8, of_stride16 = of_found
+        logits, boxes, states, memory, *of_maps = of_found
         states = states.reshape(context.position.shape[0], -1, states.shape[-1])
         of_stride32, of_detector = self.run_detector_gradients(
             stride32, context.position, context.blocked, noise, logits, boxes, states, memory
         )
-        of_maps = [of_stride8, of_stride16, of_stride32]
         of_backbone: Sequence[Tensor] = ()
         if len(self.of_backbone):
-            start, of_maps = (images, [of_stride4, *of_maps]) if self.from_images else (stride4, of_maps)
-            of_backbone = self.backbone_gradients(start, of_maps, backbone_chunk(images))
+            start = images if self.from_images else stride4
+            of_backbone = self.backbone_gradients(start, [*of_maps, of_stride32], backbone_chunk(images))
         groups = ((self.of_segmenter, of_segmenter), (self.of_detector, of_detector), (self.of_backbone, of_backbone))
         named = {p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)}
         gradients = tuple(named[p.name] for p in self.parameters)

@@ -1,0 +1,143 @@
+"""`task=view`: anyone's results beside the truth, as pages to look at, the worst and the best videos first."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, zip_longest
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vistr.config import Config
+from vistr.data.layouts import find_images
+from vistr.data.samples import open_frame
+from vistr.data.videos import Video, VideoSet, check_images
+from vistr.data.ytvis import read_ytvis
+from vistr.errors import UserError
+from vistr.evaluation.pairing import FOUND_IOU, VideoPairs, pair_video
+from vistr.evaluation.reading import Contents, read
+from vistr.evaluation.truth import truth_of
+from vistr.evaluation.ytvis import evaluate_contents
+from vistr.results.beside_truth import report_tracks
+from vistr.results.gallery import Card, telling_frame, thumbnails, write_gallery
+from vistr.results.report import write_report
+
+logger = logging.getLogger(__name__)
+# Annotation files do not say it; YouTube-VIS took every fifth frame of about 30 a second.
+FRAMES_PER_SECOND = 6.0
+EXPLANATION = (
+    "A video's score is the mean, over its annotated objects, of the overlap with the prediction that stands for each: "
+    "the intersections of their masks, summed over all frames, divided by the unions. Objects and predictions of the "
+    "same category are paired one to one so that the overlaps are largest; a missed object counts 0. Predictions that "
+    "stand for nothing do not lower the score."
+)
+
+
+def run(config: Config) -> dict[str, float]:
+    """Write index.html and a page for each chosen video into config.run_dir; returns the official figures, if any."""
+    assert config.annotations is not None
+    assert config.results is not None
+    assert config.run_dir is not None
+    annotation_file, results_file, folder = Path(config.annotations), Path(config.results), Path(config.run_dir)
+    video_set = open_videos(annotation_file, config.dataset.images)
+    contents = read(truth_of(video_set), results_file)
+    predicted_in = {video for video, _ in contents.results}
+    pairs = [pair_video(contents, v.id, min_score=config.task.min_score) for v in video_set.videos]
+    ranked = rank([one for one in pairs if one.video_id in predicted_in])
+    if not ranked:
+        raise UserError(f"{results_file} has no result to look at: it is an empty list, or names unknown categories.")
+    chosen = ranked[: config.task.num_videos]
+    videos = {video.id: video for video in video_set.videos}
+    check_images(replace(video_set, videos=tuple(videos[one.video_id] for one in chosen)))
+    cards = []
+    for one in chosen:
+        cards.append(write_video(video_set, videos[one.video_id], one, contents, folder))
+        shown = "  -  " if one.score is None else f"{one.score:.3f}"
+        logger.info("%s  %s  %s", shown, cards[-1].page, cards[-1].name)
+    cards += [card_of(videos[one.video_id], one) for one in ranked[len(chosen) :]]
+    figures = evaluate_contents(contents).figures if video_set.has_truth else {}
+    write_gallery(
+        folder / "index.html",
+        cards,
+        title=f"{results_file.name} beside {annotation_file.name}",
+        description=EXPLANATION if video_set.has_truth else "These videos have no annotated objects: no scores.",
+        figures={name: figures[name] for name in ("AP", "AP50", "AP75", "AR10") if name in figures},
+        notes=remarks(config, contents, [videos[one.video_id] for one in pairs if one.video_id not in predicted_in]),
+    )
+    logger.info("Open in a browser: %s", os.path.relpath(folder / "index.html"))
+    return figures
+
+
+def open_videos(annotation_file: Path, images: str | None) -> VideoSet:
+    """The videos of an annotation file, with the folder of their frames found if it is not given."""
+    video_set = read_ytvis(annotation_file, annotation_file.parent)
+    folder = Path(images) if images else find_images(annotation_file, video_set.videos[0].file_names[0])
+    return replace(video_set, image_folder=folder)
+
+
+def rank(pairs: Sequence[VideoPairs]) -> list[VideoPairs]:
+    """The worst video, the best, the second worst, the second best ..., then those without a score."""
+    scored = sorted((one for one in pairs if one.score is not None), key=lambda one: (one.score, one.video_id))
+    half = (len(scored) + 1) // 2
+    worst, best = scored[:half], scored[half:][::-1]
+    ranked = [one for one in chain.from_iterable(zip_longest(worst, best)) if one is not None]
+    return ranked + [one for one in pairs if one.score is None]
+
+
+def write_video(video_set: VideoSet, video: Video, pairs: VideoPairs, contents: Contents, folder: Path) -> Card:
+    """Write one video's report; returns its card."""
+    tracks = report_tracks(pairs, video, contents.categories)
+    card = card_of(video, pairs)
+    name = f"video_{video.id}.html"
+    write_report(
+        folder / name,
+        frames_of(video_set, video),
+        tracks,
+        title=card.name,
+        frames_per_second=FRAMES_PER_SECOND,
+        description=described(card),
+        back="index.html",
+    )
+    number = telling_frame(tracks, len(video))
+    frame = np.asarray(open_frame(video_set, video, number))
+    return replace(card, page=name, pictures=thumbnails(frame, tracks, number))
+
+
+def card_of(video: Video, pairs: VideoPairs) -> Card:
+    """A video's figures, without a page yet."""
+    return Card(name_of(video), pairs.score, pairs.num_found, len(pairs.truth), len(pairs.predictions))
+
+
+def name_of(video: Video) -> str:
+    """The folder of its frames: the annotations give a video no name."""
+    return Path(video.file_names[0]).parent.name or f"video {video.id}"
+
+
+def described(card: Card) -> str:
+    """The sentence below a video's name."""
+    if card.score is None:
+        return ""
+    objects = f"{card.num_found} of {card.num_objects} object{'s' * (card.num_objects != 1)}"
+    return f"Score {card.score:.2f}: {objects} found with an overlap of at least {FOUND_IOU:g}."
+
+
+def frames_of(video_set: VideoSet, video: Video) -> Iterator[NDArray[np.uint8]]:
+    """The video's frames, one at a time."""
+    for number in range(len(video)):
+        yield np.asarray(open_frame(video_set, video, number))
+
+
+def remarks(config: Config, contents: Contents, without: Sequence[Video]) -> list[str]:
+    """What a reader of the pages should know of how they came about."""
+    notes = contents.suspicions.lines()
+    if config.task.min_score > 0:
+        notes.append(f"Predictions with a score below {config.task.min_score:g} (task.min_score) are left out.")
+    if without:
+        names = ", ".join(name_of(video) for video in without[:5])
+        more = f" and {len(without) - 5} more" if len(without) > 5 else ""
+        notes.append(f"The results have no entry for {names}{more}: not shown, but missed objects for AP.")
+    return notes

@@ -72,7 +72,6 @@ class AnnotatedVideo:
         self.frames_per_second: float | None = None
         self.num_frames: int | None = len(video)
         self.lost: str | None = None
-        self.id = video.id
 
     def __iter__(self) -> Iterator[Pixels]:
         return dataset_frames(self._set, self._video)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,11 +80,3 @@ class Sheet:
         """The sheet, uint8 `[H, W, 3]`."""
         rows = [("as filmed", self._filmed), (title, self._found)]
         return contact_sheet(rows, max_columns=SHEET_COLUMNS, frame_numbers=self._numbers)
-
-
-def shown_frames(
-    frames: Iterable[Pixels], num_frames: int, tracks_of: Callable[[int], Sequence[Shown]]
-) -> Iterator[tuple[int, Pixels, Sequence[Shown]]]:
-    """(index, frame, its tracks) of the frames that were searched."""
-    for index, frame in zip(range(num_frames), frames, strict=False):
-        yield index, frame, tracks_of(index)

@@ -59,7 +59,7 @@ class Found:
 
 
 def run(config: Config) -> dict[str, float]:
-    """Find the tracks of what config.input names; returns the number of frames and tracks, and frames per second."""
+    """Find the tracks of what config.input names; returns the numbers of frames and tracks."""
     assert config.checkpoint is not None
     assert config.input is not None
     checkpoint = read_checkpoint(Path(config.checkpoint))

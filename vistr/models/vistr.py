@@ -216,7 +216,7 @@ def build_model(config: Config, num_categories: int = 40) -> VisTR:
         config.num_frames * config.num_instances,
         num_categories + 2,
     )
-    segmenter = Segmenter(transformer.hidden_dim, transformer.num_heads, backbone.channels)
+    segmenter = Segmenter(transformer.hidden_dim, transformer.num_heads, backbone.channels, config.sequence_head)
     return VisTR(
         detector,
         segmenter,

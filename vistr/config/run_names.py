@@ -56,11 +56,14 @@ def run_name(
     overrides: Sequence[str],
     checkpoint: str | None = None,
     results: str | None = None,
+    source: str | None = None,
 ) -> str:
     """The name of a single run, such as `shapes_r101_36f_learning_rate=0.0002`."""
     if task == "score" and results:
         first = Path(results).stem
-    elif task in ("evaluate", "benchmark") and checkpoint:
+    elif task in ("convert", "average") and source:
+        first = Path(source).stem
+    elif task in ("evaluate", "benchmark", "inspect", "export") and checkpoint:
         first = _checkpoint_name(Path(checkpoint))
     else:
         first = f"{dataset}_{backbone}_{num_frames}f"
@@ -99,6 +102,7 @@ def _resolve_run_name(*_: Any, _root_: DictConfig) -> str:
         _root_.hydra.overrides.task,
         _root_.checkpoint,
         _root_.results,
+        _root_.input,
     )
 
 

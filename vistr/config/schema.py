@@ -102,15 +102,17 @@ class Optimizer:
     accumulation_steps: int = 1
     max_steps: int | None = None
     warmup_steps: int = 0
+    ema: float | None = None
 
 
 @dataclass
 class Task:
     """What to do, how often to report it (steps or epochs), and which tracks count as found.
 
-    The keys from `height` on serve `benchmark` alone: the frames' size (null: the clip size of the dataset),
-    the warm runs of each measurement, and what is measured. Empty lists of the sweep follow from the size
-    and `num_frames`; a point of it that takes longer than `limit_minutes` is given up.
+    `height` and `width` serve `benchmark` and `export`: the frames' size (null: the clip size of the dataset).
+    The keys after them serve `benchmark` alone: the warm runs of each measurement, and what is measured. Empty
+    lists of the sweep follow from the size and `num_frames`; a point of it that takes longer than `limit_minutes`
+    is given up.
     """
 
     name: str = "train"
@@ -147,10 +149,14 @@ class Config:
 
     num_frames: int = 36
     num_instances: int = 10
+    sequence_head: str = "dilated"
     seed: int = 42
     checkpoint: str | None = None
     resume: str | None = None
     init: str | None = None
+    input: str | None = None
+    output: str | None = None
+    format: str | None = None
     annotations: str | None = None
     results: str | None = None
     outputs: str = "outputs"
@@ -170,6 +176,8 @@ PATH_KEYS = (
     "checkpoint",
     "resume",
     "init",
+    "input",
+    "output",
     "annotations",
     "results",
     "outputs",

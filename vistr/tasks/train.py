@@ -44,7 +44,7 @@ def run(config: Config) -> dict[str, float]:
     metadata = Metadata(to_dict(config), list(videos.categories))
     loader = make_loader(config, videos)
     if config.init is not None:
-        load_initial(model, Path(config.init))
+        load_initial(model, config.init, videos.names)
     elif config.resume is None:
         with closing(loader.epoch(0)) as batches:
             batch = next(batches)
@@ -52,7 +52,7 @@ def run(config: Config) -> dict[str, float]:
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")
     if config.resume is not None:
         checkpoint = read_checkpoint(Path(config.resume))
-        load_weights(model, checkpoint)
+        load_weights(model, checkpoint, exactly=True)
         optimizer.load_state(checkpoint.optimizer)
         metadata.state, metadata.metrics = checkpoint.metadata.state, checkpoint.metadata.metrics
         logger.info("going on after step %d", metadata.state.step)

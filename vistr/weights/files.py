@@ -37,8 +37,11 @@ def read_weight_file(path: Path) -> WeightFile:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     with path.open("rb") as file:
-        start = file.read(6)
-    if start == b"\x93NUMPY":
+        start = file.read(9)
+    # A length of eight bytes, which may begin like anything, then JSON.
+    if start[8:] == b"{" or path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if start[:6] == b"\x93NUMPY":
         return WeightFile(path, "NumPy's .npy", _read_npy(path))
     if start[:4] == ZIP_START and path.suffix == ".npz":
         return WeightFile(path, "NumPy's .npz", _read_npz(path))

@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, model: Linear, me
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(UserError, match="does not exist: name a checkpoint file or a run's folder") as error:
+        with pytest.raises(UserError, match="does not exist: name a file of weights, or a run's folder") as error:
             read_checkpoint(path)
         complaint(error, path)
 

@@ -196,7 +196,7 @@ def test_what_a_kind_promises_must_be_there(
 
 
 def test_other_files_are_named(network: VisTR, path: Path) -> None:
-    with pytest.raises(UserError, match="there is no such file"):
+    with pytest.raises(UserError, match="does not exist"):
         load_initial(network, path)
     path.write_bytes(b"no weights at all")
     with pytest.raises(UserError, match="is damaged or no file of weights"):

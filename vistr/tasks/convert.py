@@ -11,14 +11,14 @@ import numpy as np
 from vistr.config import Config
 from vistr.config.compose import from_dict, to_dict
 from vistr.errors import UserError
-from vistr.hub import local_file
 from vistr.models.vistr import build_model
-from vistr.training.checkpoint import load_weights, read_checkpoint, write_arrays, write_checkpoint
+from vistr.training.checkpoint import checkpoint_of, load_weights, write_arrays, write_checkpoint
 from vistr.weights.architecture import backbone_name
+from vistr.weights.files import WeightFile, find_weights, read_weight_file
 from vistr.weights.initial import what_fits
 from vistr.weights.load import shorten
 from vistr.weights.names import torch_name, torch_shape
-from vistr.weights.sources import Source, read_source
+from vistr.weights.sources import Source, source_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +33,22 @@ def run(config: Config) -> dict[str, float]:
     assert config.input is not None
     assert config.output is not None
     started = time.monotonic()
-    path, output = local_file(config.input), Path(config.output)
-    source = read_source(path)
-    logger.info("%s: %s (%s), %d arrays", path, source.kind, source.format, len(source.arrays))
+    file, output = read_weight_file(find_weights(config.input)), Path(config.output)
+    source = source_of(file)
+    logger.info("%s: %s (%s), %d arrays", file.path, source.kind, source.format, len(source.arrays))
     if not source.is_whole:
         _write_part(config, source, output)
     elif (config.format or ("original" if source.described else "checkpoint")) == "original":
         _write_original(source, output)
     else:
-        _write_checkpoint(config, path, output)
+        _write_checkpoint(config, file, output)
     logger.info("written: %s, %.0f MB, in %.1f s", output, output.stat().st_size / 1e6, time.monotonic() - started)
     return {}
 
 
-def _write_checkpoint(config: Config, path: Path, output: Path) -> None:
-    checkpoint = read_checkpoint(path, num_instances=config.num_instances, dilation=config.backbone.dilation)
+def _write_checkpoint(config: Config, file: WeightFile, output: Path) -> None:
+    slots, dilation = config.num_instances, config.backbone.dilation
+    checkpoint = checkpoint_of(file, num_instances=slots, dilation=dilation)
     network = from_dict(checkpoint.metadata.config)
     # Building the network and loading it is the proof that nothing is missing, left over or misshapen.
     load_weights(build_model(network, len(checkpoint.metadata.categories)), checkpoint)

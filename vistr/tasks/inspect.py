@@ -11,11 +11,11 @@ import yaml
 
 from vistr.config import Config
 from vistr.errors import UserError
-from vistr.hub import local_file
-from vistr.training.checkpoint import Checkpoint, read_checkpoint
+from vistr.training.checkpoint import Checkpoint, checkpoint_of
 from vistr.weights.architecture import backbone_name
+from vistr.weights.files import find_weights, read_weight_file
 from vistr.weights.load import shorten
-from vistr.weights.sources import read_source
+from vistr.weights.sources import source_of
 
 logger = logging.getLogger(__name__)
 
@@ -23,15 +23,14 @@ logger = logging.getLogger(__name__)
 def run(config: Config) -> dict[str, float]:
     """Print what config.checkpoint is; returns the metrics it carries."""
     assert config.checkpoint is not None
-    path = local_file(config.checkpoint)
-    if path.is_dir():
-        path = path / "checkpoints" / "last.safetensors"
-    source = read_source(path)
+    path = find_weights(config.checkpoint)
+    file = read_weight_file(path)
+    source = source_of(file)
     lines = [f"{path}", f"  {source.kind}, {source.format}, {path.stat().st_size / 1e6:.1f} MB"]
     metrics: dict[str, float] = {}
     try:
         if source.is_whole:
-            checkpoint = read_checkpoint(path, num_instances=config.num_instances)
+            checkpoint = checkpoint_of(file, num_instances=config.num_instances)
             metrics = checkpoint.metadata.metrics
             lines += describe(checkpoint)
         else:

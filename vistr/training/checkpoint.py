@@ -23,14 +23,13 @@ from vistr import __version__
 from vistr.data.categories import assumed_categories
 from vistr.data.videos import Category
 from vistr.errors import UserError
-from vistr.hub import local_file
 from vistr.layers.parameters import set_value
 from vistr.weights.architecture import architecture
-from vistr.weights.files import WeightFile, read_weight_file
+from vistr.weights.files import WeightFile, find_weights, read_weight_file
 from vistr.weights.load import shorten
 from vistr.weights.names import from_torch_layout, our_name, our_shape
 from vistr.weights.resize import first_frames
-from vistr.weights.sources import MODEL, source_of
+from vistr.weights.sources import MODEL, Source, source_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +39,14 @@ QUERIES = "detector.query_embed"
 
 @dataclass
 class TrainingState:
-    """Where a training stands: `epoch` counted from 0, the optimizer steps done in it and in all."""
+    """Where a training stands: `epoch` counted from 0, the optimizer steps done in it and in all, the best AP so far
+    (of the weights, and of their moving average)."""
 
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
     best: float = -1.0
+    best_ema: float = -1.0
 
 
 @dataclass
@@ -105,31 +106,31 @@ def read_checkpoint(path: Path | str, *, num_instances: int = 10, dilation: bool
     Of someone else's the number of slots and the dilation are as given, which shapes do not tell. UserError for a
     file that is none, or is damaged.
     """
-    path = local_file(path)
-    if path.is_dir():
-        path = path / "checkpoints" / "last.safetensors"
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: name a checkpoint file or a run's folder that holds one")
-    file = read_weight_file(path)
+    file = read_weight_file(find_weights(path))
+    return checkpoint_of(file, num_instances=num_instances, dilation=dilation)
+
+
+def checkpoint_of(file: WeightFile, *, num_instances: int = 10, dilation: bool = False) -> Checkpoint:
+    """The checkpoint in a file that has been read; as `read_checkpoint`."""
     if not file.described:
-        return _of_others(file, num_instances, dilation)
-    return Checkpoint(path, _metadata(file.described), _part(file.arrays, MODEL), _part(file.arrays, OPTIMIZER))
+        return _of_others(source_of(file), num_instances, dilation)
+    return Checkpoint(file.path, _metadata(file.described), _part(file.arrays, MODEL), _part(file.arrays, OPTIMIZER))
 
 
-def _of_others(file: WeightFile, num_instances: int, dilation: bool) -> Checkpoint:
-    source = source_of(file)
+def _of_others(source: Source, num_instances: int, dilation: bool) -> Checkpoint:
+    path = source.path
     if not source.is_whole:
-        raise UserError(f"{file.path} is {source.kind}, not a whole VisTR: start from it with init={file.path}")
-    config = architecture(source.arrays, file.path, num_instances=num_instances, dilation=dilation)
+        raise UserError(f"{path} is {source.kind}, not a whole VisTR: start from it with init={path}")
+    config = architecture(source.arrays, path, num_instances=num_instances, dilation=dilation)
     size = {key: config["backbone"][key] for key in ("short_side", "long_side")}
     # Held-out videos of a dataset it was trained on would flatter it: the public validation set is what is left.
     config["dataset"] = {"name": "ytvis2019", "split": "valid", **size}
     categories = assumed_categories(len(source.arrays["vistr.class_embed.bias"]) - 2)
-    origin = f"{file.path.name}, {source.kind} ({source.format})"
+    origin = f"{path.name}, {source.kind} ({source.format})"
     model = {
         our_name(name): from_torch_layout(value, our_shape(name, value.shape)) for name, value in source.arrays.items()
     }
-    return Checkpoint(file.path, Metadata(config, categories, origin=origin), model, {})
+    return Checkpoint(path, Metadata(config, categories, origin=origin), model, {})
 
 
 def load_weights(model: nn.Cell, checkpoint: Checkpoint, *, exactly: bool = False) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
 from vistr.errors import UserError
+from vistr.hub import local_file
 from vistr.weights.pth import ZIP_START, read_pth
 from vistr.weights.unpickle import PickledArray, read_pickle
 
@@ -29,13 +30,24 @@ class WeightFile:
     described: dict[str, Any] = field(default_factory=dict)
 
 
+def find_weights(name: Path | str) -> Path:
+    """The file that a path, a run's folder (its last checkpoint) or `hf://owner/name/file` stands for.
+
+    UserError where there is none.
+    """
+    path = local_file(name)
+    if path.is_dir():
+        path = path / "checkpoints" / "last.safetensors"
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: name a file of weights, or a run's folder that holds checkpoints")
+    return path
+
+
 def read_weight_file(path: Path) -> WeightFile:
     """Read any of FORMATS without executing anything in it; half precision stays, bfloat16 becomes float32.
 
-    UserError: no such file, damaged, or something that is not numbers in it.
+    UserError: damaged, or something that is not numbers in it.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
     with path.open("rb") as file:
         start = file.read(9)
     # A length of eight bytes, which may begin like anything, then JSON.

@@ -11,13 +11,13 @@ import numpy as np
 
 from vistr.data.categories import assumed_categories
 from vistr.errors import UserError
-from vistr.hub import local_file
 from vistr.layers.parameters import set_value
 from vistr.models.vistr import VisTR
+from vistr.weights.files import find_weights, read_weight_file
 from vistr.weights.load import shorten
 from vistr.weights.names import from_torch_layout, to_torch_layout, torch_name, torch_shape
 from vistr.weights.resize import fit_classes, fit_queries
-from vistr.weights.sources import BODY, Source, read_source
+from vistr.weights.sources import BODY, Source, source_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +34,8 @@ def load_initial(model: VisTR, path: Path | str, names: Sequence[str] = ()) -> N
     must be there in the right shape, else UserError. Queries of a VisTR of other frames or slots, and classes of the
     same names (`names` are this network's), are reused.
     """
-    path = local_file(path)
-    if path.is_dir():
-        path = path / "checkpoints" / "last.safetensors"
-    source = read_source(path)
+    path = find_weights(path)
+    source = source_of(read_weight_file(path))
     parameters = {torch_name(p.name): p for p in model.get_parameters()}
     shapes = {name: torch_shape(p.name, tuple(p.shape)) for name, p in parameters.items()}
     logger.info("starting from %s (%s)", path, source.kind)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vistr.errors import UserError
-from vistr.weights.files import WeightFile, read_weight_file
+from vistr.weights.files import WeightFile
 from vistr.weights.load import shorten
 from vistr.weights.mindspore_port import from_port, is_port
 from vistr.weights.names import to_torch_layout, torch_name
@@ -39,17 +39,12 @@ class Source:
         return self.kind in ("a vistr checkpoint", "a VisTR", "a VisTR of the MindSpore port")
 
 
-def read_source(path: Path) -> Source:
-    """Read weights of any format, and say what they are of.
+def source_of(file: WeightFile) -> Source:
+    """What the arrays of a file are of.
 
     Understands torchvision's and timm's ResNets, COCO DETR, the original VisTR, its MindSpore port and our own
-    checkpoints by their names. UserError: a file that cannot be read, or names that are none of these.
+    checkpoints by their names. UserError: names that are none of these.
     """
-    return source_of(read_weight_file(path))
-
-
-def source_of(file: WeightFile) -> Source:
-    """What the arrays of a file are of; as `read_source`."""
     kind: Kind
     if is_port(file.arrays):
         kind, arrays = "a VisTR of the MindSpore port", from_port(file)

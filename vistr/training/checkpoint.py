@@ -91,6 +91,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(arrays, draft, metadata)
+        draft.chmod(0o644)  # the library lets nobody else read it
         os.replace(draft, path)
     except (SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -38,7 +38,7 @@ class ClipSize:
 
 
 def run(config: Config) -> dict[str, float]:
-    """Write config.checkpoint to config.output (default: the run's folder), and a .json that describes it.
+    """Write config.checkpoint to config.output (default: the run's folder), and beside it a .json that describes it.
 
     The file is loaded again and held to the network's own outputs on random frames; only then does it get its name.
     Returns the largest differences.
@@ -63,12 +63,13 @@ def run(config: Config) -> dict[str, float]:
             found = _run_onnx(draft, clip) if kind == "onnx" else _run_mindir(draft, clip)
             differences = _hold(expected, found)
             os.replace(draft, output)
-        output.with_suffix(".json").write_text(json.dumps(_describe(config, checkpoint, size), indent=2) + "\n")
+        about = output.with_name(f"{output.name}.json")
+        about.write_text(json.dumps(_describe(config, checkpoint, size), indent=2) + "\n")
     except OSError as error:
         raise UserError(f"output={output} cannot be written: {error.strerror or error}.") from error
     shown = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
     logger.info("reloaded, and the same as the network within %g: %s", TOLERANCE, shown)
-    logger.info("%s, %.0f MB, and %s", output, output.stat().st_size / 1e6, output.with_suffix(".json").name)
+    logger.info("%s, %.0f MB, and %s", output, output.stat().st_size / 1e6, about.name)
     return differences
 
 

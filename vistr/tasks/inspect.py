@@ -66,7 +66,7 @@ def describe(checkpoint: Checkpoint) -> list[str]:
     if metadata.metrics:
         lines.append("  metrics      " + ", ".join(f"{key} {value:.3f}" for key, value in metadata.metrics.items()))
     lines.append("  versions     " + ", ".join(f"{name} {version}" for name, version in metadata.versions.items()))
-    return [*lines, "  config", *(f"    {line}" for line in _yaml(saved))]
+    return [*lines, "  config", *(f"    {line}" for line in _yaml({k: v for k, v in saved.items() if v is not None}))]
 
 
 def _count(arrays: Iterable[np.ndarray]) -> str:

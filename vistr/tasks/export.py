@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +88,10 @@ def _write(config: Config, checkpoint: Checkpoint, size: ClipSize, clip: np.ndar
     load_weights(model, checkpoint)
     network = FixedNetwork(model, size.num_frames, size.height, size.width)
     network.set_train(False)
-    ms.set_context(mode=ms.GRAPH_MODE)
     draft = folder / f"vistr.{kind}"
     try:
-        ms.export(network, Tensor(clip), file_name=str(draft), file_format=kind.upper())
+        with _graph_mode():
+            ms.export(network, Tensor(clip), file_name=str(draft), file_format=kind.upper())
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"format={kind}: MindSpore cannot export this network ({reason})") from error
@@ -104,8 +106,19 @@ def _write(config: Config, checkpoint: Checkpoint, size: ClipSize, clip: np.ndar
 
 
 def _run_mindir(path: Path, clip: np.ndarray) -> dict[str, np.ndarray]:
-    network = ms.nn.GraphCell(ms.load(str(path)))
-    return {name: value.asnumpy() for name, value in zip(OUTPUTS, network(Tensor(clip)), strict=True)}
+    with _graph_mode():
+        values = ms.nn.GraphCell(ms.load(str(path)))(Tensor(clip))
+        return {name: value.asnumpy() for name, value in zip(OUTPUTS, values, strict=True)}
+
+
+@contextmanager
+def _graph_mode() -> Iterator[None]:
+    """What a file is written and run in; the network itself runs in the other one."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
 
 
 def _run_onnx(path: Path, clip: np.ndarray) -> dict[str, np.ndarray]:

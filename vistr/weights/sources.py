@@ -59,13 +59,14 @@ def recognise(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[Kind, dict[
     if any(name.startswith("model.detector.") for name in arrays):
         ours = {n.removeprefix(MODEL): v for n, v in arrays.items() if n.startswith(MODEL)}
         return "a vistr checkpoint", {torch_name(n): to_torch_layout(n, v) for n, v in ours.items()}
-    if any(name.startswith("vistr.transformer.") for name in arrays):
+    if any(name.startswith("insmask_head.") for name in arrays):
         return "a VisTR", arrays
-    arrays = {name.removeprefix("detr."): value for name, value in arrays.items()}
-    if any(name.startswith("backbone.0.body.") for name in arrays):
+    # Parts under the original's names are what task=convert makes of them.
+    arrays = {name.removeprefix("detr.").removeprefix("vistr."): value for name, value in arrays.items()}
+    if any(name.startswith("transformer.") for name in arrays):
         heads = ("bbox_attention.", "mask_head.")
         return "a DETR", {n if n.startswith(heads) else f"vistr.{n}": v for n, v in arrays.items()}
-    arrays = {name.removeprefix(BODY): value for name, value in arrays.items()}
+    arrays = {name.removeprefix("backbone.0.body."): value for name, value in arrays.items()}
     if "conv1.weight" in arrays and "layer1.0.conv1.weight" in arrays:
         return "a ResNet", {BODY + name: value for name, value in arrays.items()}
     names = shorten(sorted(arrays), 3)

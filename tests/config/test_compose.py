@@ -29,7 +29,7 @@ EXPERIMENTS = sorted(file.stem for file in (ROOT / "experiments").glob("*.yaml")
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to stand in that holds what some options need."""
     monkeypatch.chdir(tmp_path)
-    for name in ("truth.json", "results.json", "weights.ckpt"):
+    for name in ("truth.json", "results.json", "weights.ckpt", "old.safetensors"):
         (tmp_path / name).write_text("{}")
     (tmp_path / "frames").mkdir()
     return tmp_path
@@ -42,6 +42,10 @@ NEEDS = {
     "dataset=ovis": ["dataset.root=frames"],
     "task=evaluate": ["checkpoint=weights.ckpt"],
     "task=infer": ["checkpoint=weights.ckpt", "input=frames"],
+    "task=inspect": ["checkpoint=weights.ckpt"],
+    "task=export": ["checkpoint=weights.ckpt"],
+    "task=convert": ["input=weights.ckpt", "output=new.safetensors"],
+    "task=average": ["input=frames", "output=new.safetensors"],
     "task=score": ["annotations=truth.json", "results=results.json"],
     "task=view": ["annotations=truth.json", "results=results.json"],
     "experiments=paper_r50": ["dataset.root=frames"],
@@ -110,6 +114,9 @@ def test_a_pattern_is_an_input(files: Path) -> None:
     (files / "frames" / "a [1].png").write_text("")
     config = load_config(["task=infer", "checkpoint=weights.ckpt", "input=frames/*.png"])
     assert config.input == str(files / "frames" / "*.png")
+def test_an_address_on_the_hub_stays_as_it_is(files: Path) -> None:
+    config = load_config(["init=hf://owner/name@v1/folder/file.pth"])
+    assert config.init == "hf://owner/name@v1/folder/file.pth"
 
 
 MISTAKES = [
@@ -148,7 +155,7 @@ MISTAKES = [
     ("dataset.augmentation.crop_min=700", "crop_min=700", "crop_max=600"),
     ("dataset.split=some", "dataset.split=some", "holdout"),
     ("dataset.split=valid", "dataset.split=valid", "shapes"),
-    ("task=nope", "task=nope", "evaluate, infer, score, train, view"),
+    ("task=nope", "task=nope", "average, benchmark, convert, evaluate"),
     ("task=evaluate", "task=evaluate", "checkpoint="),
     ("task=score", "task=score", "annotations="),
     ("task=score annotations=truth.json", "task=score", "results="),
@@ -183,6 +190,20 @@ MISTAKES = [
     ("input=frames", "input=", "task=infer"),
     ("annotations=truth.json", "annotations=", "dataset.annotations="),
     ("init=no.safetensors", "init=", "no such file"),
+    ("task=convert", "task=convert", "input="),
+    ("task=convert input=no.pth output=new.safetensors", "input=", "no such file"),
+    ("task=convert input=weights.ckpt", "task=convert", "output="),
+    ("task=convert input=weights.ckpt output=new.pth", "new.pth", ".safetensors"),
+    ("task=average input=frames output=old.safetensors", "old.safetensors", "exists already"),
+    ("task=convert input=weights.ckpt output=new.safetensors format=mindir", "format=mindir", "original"),
+    ("task=export checkpoint=weights.ckpt format=original", "format=original", "mindir"),
+    ("task=export checkpoint=weights.ckpt task.height=64", "task.height=", "task.width="),
+    ("task=inspect", "task=inspect", "checkpoint="),
+    ("task=evaluate checkpoint=weights.ckpt init=weights.ckpt", "init=", "checkpoint="),
+    ("input=weights.ckpt", "input=", "init="),
+    ("output=new.safetensors", "output=", "outputs="),
+    ("sequence_head=sparse", "sequence_head=sparse", "dense"),
+    ("optimizer.ema=1", "optimizer.ema=1", "below 1"),
     ("resume=nowhere", "resume=nowhere", "no such folder"),
     ("resume=frames", "resume=frames", "not the folder of a run"),
     ("dataset=ytvis2019", "dataset=ytvis2019", "dataset.root="),
@@ -307,6 +328,10 @@ class TestAdoptCheckpoint:
         config = self.adopt(saved, "backbone=r18", "transformer=small", "transformer.dropout=0.2", "num_frames=6")
         assert config.num_frames == 6
 
+    def test_a_clip_may_have_fewer_frames(self, saved: dict[str, Any]) -> None:
+        assert self.adopt(saved, "num_frames=2").num_frames == 2
+        assert self.adopt(saved).num_frames == 6
+
     @pytest.mark.parametrize(
         ("typed", "mine", "theirs"),
         [
@@ -315,6 +340,7 @@ class TestAdoptCheckpoint:
             ("transformer.hidden_dim=384", "transformer.hidden_dim=384", "transformer.hidden_dim=96"),
             ("num_instances=10", "num_instances=10", "num_instances=4"),
             ("num_frames=36", "num_frames=36", "num_frames=6"),
+            ("sequence_head=dense", "sequence_head=dense", "sequence_head=dilated"),
         ],
     )
     def test_another_model_is_refused_with_both_values(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ import pytest
 from mindspore import Tensor, nn
 from safetensors.numpy import save_file
 
+from tests import tiny
 from tests.numeric import random
+from vistr.config.compose import from_dict, to_dict
 from vistr.data.videos import Category
 from vistr.errors import UserError
 from vistr.layers.linear import Linear
@@ -124,7 +127,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, model: Linear, me
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(UserError, match="does not exist: name a checkpoint file or a run's folder") as error:
+        with pytest.raises(UserError, match="does not exist: name a file of weights, or a run's folder") as error:
             read_checkpoint(path)
         complaint(error, path)
 
@@ -132,18 +135,58 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [0, 4, 40, -1])
 def test_a_truncated_checkpoint_is_damaged(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(UserError, match="is damaged or no checkpoint") as error:
+    with pytest.raises(UserError, match="is damaged or no file of weights") as error:
         read_checkpoint(path)
     complaint(error, path)
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}], ids=str)
-def test_foreign_weights_are_sent_to_init(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+def test_a_part_of_a_network_is_sent_to_init(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     path = tmp_path / "resnet.safetensors"
-    save_file({"conv1.weight": random(0, 3, 3)}, path, metadata)
-    with pytest.raises(UserError, match="was not written by vistr: start from it with init=") as error:
+    save_file({"conv1.weight": random(0, 3, 3), "layer1.0.conv1.weight": random(0, 3)}, path, metadata)
+    with pytest.raises(UserError, match=r"is a ResNet, not a whole VisTR: start from it with init=") as error:
         read_checkpoint(path)
     complaint(error, path)
+
+
+def test_someone_elses_network_says_by_its_shapes_what_it_is(tmp_path: Path) -> None:
+    theirs = tiny.model(num_frames=2, num_instances=10, sequence_head="dense")
+    path = tmp_path / "vistr.safetensors"
+    save_file(tiny.state_dict(theirs), path)
+    checkpoint = read_checkpoint(path)
+    config = from_dict(checkpoint.metadata.config)
+    expected = tiny.config(num_frames=2, num_instances=10, sequence_head="dense")
+    assert (config.num_frames, config.num_instances, config.sequence_head) == (2, 10, "dense")
+    assert config.backbone.name == expected.backbone.name
+    assert config.transformer == expected.transformer
+    assert [c.name for c in checkpoint.metadata.categories] == ["class 1", "class 2", "class 3", "class 4"]
+    assert "a VisTR" in checkpoint.metadata.origin
+    other = tiny.build(num_frames=2, num_instances=10, sequence_head="dense")
+    load_weights(other, checkpoint)
+    for ours, original in zip(other.get_parameters(), theirs.get_parameters(), strict=True):
+        np.testing.assert_array_equal(ours.asnumpy(), original.asnumpy(), err_msg=ours.name)
+
+
+def test_queries_of_another_number_of_slots_are_not_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "vistr.safetensors"
+    save_file(tiny.state_dict(tiny.build()), path)
+    with pytest.raises(UserError, match="6 queries, which num_instances=10 does not divide"):
+        read_checkpoint(path)
+    assert read_checkpoint(path, num_instances=3).metadata.config["num_frames"] == 2
+
+
+def test_a_network_of_fewer_frames_takes_the_first_queries(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained, path = tiny.model(num_frames=3), tmp_path / "trained.safetensors"
+    save_checkpoint(path, trained, Metadata(to_dict(tiny.config(num_frames=3)), []), {})
+    shorter = tiny.build(num_frames=2)
+    with caplog.at_level(logging.INFO):
+        load_weights(shorter, read_checkpoint(path))
+    assert "trained with 3 frames, used with 2" in caplog.text
+    queries = trained.detector.query_embed.asnumpy()
+    np.testing.assert_array_equal(shorter.detector.query_embed.asnumpy(), queries[: 2 * tiny.NUM_INSTANCES])
+    for network, exactly in ((tiny.build(num_frames=4), False), (tiny.build(num_frames=2), True)):
+        with pytest.raises(UserError, match=r"detector\.query_embed differ"):
+            load_weights(network, read_checkpoint(path), exactly=exactly)
 
 
 OTHERS: dict[str, tuple[Callable[[], nn.Cell], str]] = {

@@ -127,7 +127,7 @@ class Setup:
             def evaluate(step: int, epoch: int) -> dict[str, float]:
                 ap = {"AP": (figures or {}).get(epoch, 0.5)}
                 tracker.scalars(step, ap, "eval", epoch=epoch)
-                return ap
+                return ap | {"ema_AP": 0.75 - ap["AP"]}
 
             schedule = Schedule(1e-3, 1e-4, drop_epoch=1, drop_factor=0.1, warmup_steps=2)
             trainer = Trainer(
@@ -154,7 +154,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     videos = read_ytvis(*find_layout("shapes", folder, "train"))
     model = build_model(tiny.config(num_instances=2, num_decoder_layers=1), len(videos.categories))
     step = tiny.training_step(model)
-    optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1)
+    optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1, ema=0.5)
     return Setup(videos, model, step, optimizer, {p.name: p.asnumpy().copy() for p in model.get_parameters()})
 
 
@@ -236,17 +236,29 @@ def test_dropout_follows_the_seed(setup: Setup, tmp_path: Path, whole: Path) -> 
 
 
 def test_last_best_and_every_epoch_are_kept(setup: Setup, tmp_path: Path) -> None:
-    figures = setup.run(tmp_path, figures={1: 0.3, 2: 0.2})
-    assert figures == {"AP": 0.2}
+    figures = setup.run(tmp_path, figures={1: 0.5, 2: 0.25})
+    assert figures == {"AP": 0.25, "ema_AP": 0.5}
     files = (tmp_path / "checkpoints").iterdir()
     checkpoints = {path.stem: read_checkpoint(path).metadata for path in files}
     assert {name: m.state.step for name, m in checkpoints.items()} == {
-        "best": 3, "last": 6, "epoch_001": 3, "epoch_002": 6,
+        "best": 3, "last": 6, "epoch_001": 3, "epoch_002": 6, "best_ema": 6, "last_ema": 6,
     }  # fmt: skip
-    assert checkpoints["last"].metrics == {"AP": 0.2}
-    assert checkpoints["best"].metrics == {"AP": 0.3}
-    assert checkpoints["last"].state.best == 0.3
+    assert checkpoints["last"].metrics == {"AP": 0.25, "ema_AP": 0.5}
+    assert checkpoints["best"].metrics == {"AP": 0.5, "ema_AP": 0.25}
+    assert checkpoints["last_ema"].metrics == {"AP": 0.5}
+    assert (checkpoints["last"].state.best, checkpoints["last"].state.best_ema) == (0.5, 0.5)
     assert checkpoints["last"].config == {"some": "config"}
+
+
+def test_the_averaged_weights_are_saved_beside_the_others(whole: Path) -> None:
+    last, averaged = (read_checkpoint(whole / "checkpoints" / f"{name}.safetensors") for name in ("last", "last_ema"))
+    trained = {name.removeprefix("average."): v for name, v in last.optimizer.items() if name.startswith("average.")}
+    assert trained
+    for name, value in averaged.model.items():
+        np.testing.assert_array_equal(value, trained.get(name, last.model[name]), err_msg=name)
+    assert any(not np.array_equal(value, last.model[name]) for name, value in trained.items())
+    assert averaged.optimizer == {}
+    assert "optimizer.ema=0.5" in averaged.metadata.origin
 
 
 def test_a_loss_that_is_not_finite_names_the_clips_and_keeps_the_checkpoint(setup: Setup, tmp_path: Path) -> None:

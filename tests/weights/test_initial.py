@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from tests import tiny
 from tests.numeric import random
+from vistr.config.compose import to_dict
 from vistr.data.videos import Category
 from vistr.errors import UserError
 from vistr.models.vistr import VisTR
@@ -109,14 +110,60 @@ def test_a_vistr_fills_everything(network: VisTR, arrays: dict[str, np.ndarray],
     assert taken(network, arrays) == set(arrays)
 
 
-def test_a_vistr_of_other_classes_and_clips_keeps_those(
+def test_a_vistr_of_other_clips_gives_the_queries_of_its_first_frames_and_slots(
+    network: VisTR, arrays: dict[str, np.ndarray], path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    queries = random(0, 36 * 10, 96)
+    save_file(arrays | {"vistr.query_embed.weight": queries}, path)
+    with caplog.at_level(logging.INFO):
+        load_initial(network, path)
+    expected = queries.reshape(36, 10, 96)[: tiny.NUM_FRAMES, : tiny.NUM_INSTANCES].reshape(-1, 96)
+    np.testing.assert_array_equal(network.detector.query_embed.asnumpy(), expected)
+    assert "those of the first 2 frames of 36 are reused" in caplog.text
+    assert "the first 3 slots of 10 are reused" in caplog.text
+
+
+def test_longer_clips_start_from_the_last_frames_queries(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained = tiny.model()
+    save_checkpoint(path, trained, Metadata(to_dict(tiny.config()), [Category(1, "cat")]), {})
+    longer = tiny.build(num_frames=4, num_instances=4)
+    drawn = longer.detector.query_embed.asnumpy().reshape(4, 4, 96).copy()
+    with caplog.at_level(logging.INFO):
+        load_initial(longer, path)
+    theirs = trained.detector.query_embed.asnumpy().reshape(2, 3, 96)
+    ours = longer.detector.query_embed.asnumpy().reshape(4, 4, 96)
+    np.testing.assert_array_equal(ours[:, :3], theirs[[0, 1, 1, 1]])
+    np.testing.assert_array_equal(ours[:, 3], drawn[:, 3])
+    assert "further frames start as copies of the last" in caplog.text
+    assert "the first 3 slots of 3 are reused, 1 slots are new" in caplog.text
+
+
+def test_classes_are_reused_by_name(network: VisTR, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained = tiny.model()
+    known = [Category(i + 1, name) for i, name in enumerate(("cat", "dog", "cow", "ant"))]
+    save_checkpoint(path, trained, Metadata(to_dict(tiny.config()), known), {})
+    head = network.detector.class_embed
+    drawn = [head.weight.asnumpy().copy(), head.bias.asnumpy().copy()]
+    with caplog.at_level(logging.INFO):
+        load_initial(network, path, ["cow", "bee", "cat", "fly"])
+    assert "classes: cow, cat reused, new are bee, fly" in caplog.text
+    theirs = trained.detector.class_embed
+    for ours, before, rows in zip((head.weight, head.bias), drawn, (theirs.weight, theirs.bias), strict=True):
+        reused = rows.asnumpy()[[0, 3, 1, 5]]
+        np.testing.assert_array_equal(ours.asnumpy()[[0, 1, 3, 5]], reused)
+        np.testing.assert_array_equal(ours.asnumpy()[[2, 4]], before[[2, 4]])
+
+
+def test_a_detr_of_another_width_gives_its_backbone_and_not_one_stray_bias(
     network: VisTR, arrays: dict[str, np.ndarray], path: Path
 ) -> None:
-    own = {"vistr.class_embed.weight", "vistr.class_embed.bias", "vistr.query_embed.weight"}
-    other = {name: random(0, 42 if "class" in name else 360, *arrays[name].shape[1:]) for name in own}
-    save_file(arrays | other, path)
+    wider = {n: a if n.startswith("backbone.") else random(1, *a.shape) for n, a in detr(arrays).items()}
+    wider["input_proj.weight"] = random(0, 256, 512, 1, 1)
+    save_file(wider, path)
     load_initial(network, path)
-    assert taken(network, arrays | other) == set(arrays) - own
+    assert taken(network, {n: wider.get(n.removeprefix("vistr."), a) for n, a in arrays.items()}) == {
+        name for name in arrays if name.startswith(BODY)
+    }
 
 
 def test_a_checkpoint_of_ours_fills_everything(
@@ -149,10 +196,10 @@ def test_what_a_kind_promises_must_be_there(
 
 
 def test_other_files_are_named(network: VisTR, path: Path) -> None:
-    with pytest.raises(UserError, match="there is no such file"):
+    with pytest.raises(UserError, match="does not exist"):
         load_initial(network, path)
-    path.write_bytes(b"PK\x03\x04 a zip, as torch.save writes it")
-    with pytest.raises(UserError, match="is damaged or no safetensors file"):
+    path.write_bytes(b"no weights at all")
+    with pytest.raises(UserError, match="is damaged or no file of weights"):
         load_initial(network, path)
     save_file({"encoder.weight": random(0, 3), "head.weight": random(1, 2)}, path)
     sentence = r"\(encoder.weight, head.weight\) are neither a ResNet's, a DETR's nor a VisTR's"

@@ -10,7 +10,14 @@ from tests.numeric import random
 from vistr.config import Backbone, Config
 from vistr.device import use_device
 from vistr.models.vistr import build_model
-from vistr.weights.names import from_torch_layout, to_torch_layout, torch_name, torch_shape
+from vistr.weights.names import (
+    from_torch_layout,
+    our_name,
+    our_shape,
+    to_torch_layout,
+    torch_name,
+    torch_shape,
+)
 
 
 @pytest.mark.parametrize("backbone", ["r50", "r101"])
@@ -38,3 +45,12 @@ def test_a_kernel_keeps_its_taps() -> None:
 
 def test_other_number_formats_become_float32() -> None:
     assert from_torch_layout(random(0, 3, 2).astype(np.float16), (3, 2)).dtype == np.float32
+
+
+@pytest.mark.parametrize("backbone", ["r50", "r101"])
+def test_names_and_shapes_there_and_back(backbone: str) -> None:
+    for name, shape in reference.original_shapes(backbone, 4).items():
+        ours = our_name(name)
+        assert ours != name
+        assert torch_name(ours) == name
+        assert torch_shape(ours, our_shape(name, shape)) == shape

@@ -1,13 +1,10 @@
-"""What types and ranges cannot say: files that must exist, and keys that contradict each other."""
+"""What types and ranges cannot say of network, schedule and data: missing files, keys that contradict each other."""
 
 from __future__ import annotations
 
-import glob
-from operator import attrgetter
-from pathlib import Path
-
 from vistr.config.ranges import check_ranges
 from vistr.config.schema import Config
+from vistr.config.task_checks import check_task, require_file, require_folder
 from vistr.errors import UserError
 
 
@@ -20,9 +17,9 @@ def check(config: Config, *, with_dataset: bool = True) -> None:
     check_ranges(config)
     _check_model(config)
     _check_schedule(config)
-    _check_task(config)
-    # Benchmark and inference read nothing of the dataset but its clip size.
-    if with_dataset and config.task.name not in ("score", "view", "benchmark", "infer"):
+    check_task(config)
+    # The others read nothing of the dataset but its clip size.
+    if with_dataset and config.task.name in ("train", "evaluate"):
         _check_dataset(config)
 
 
@@ -72,81 +69,6 @@ def _check_schedule(config: Config) -> None:
         )
 
 
-def _check_task(config: Config) -> None:
-    task = config.task.name
-    if task != "infer" and config.input is not None:
-        raise UserError(f"input= belongs to task=infer and has no effect on task={task}.")
-    if task == "score":
-        _require_file(config, "annotations", "the annotation file with the truth")
-        _require_file(config, "results", "the results to score")
-        return
-    if task == "view":
-        _check_view(config)
-        return
-    for key in ("annotations", "results"):
-        if getattr(config, key) is not None:
-            raise UserError(
-                f"{key}= belongs to task=score and task=view and has no effect on task={task}; "
-                "a dataset's own files are dataset.annotations= and dataset.images=."
-            )
-    if task == "evaluate":
-        if not _require(config, "checkpoint", what := "the checkpoint, or a run's folder, to evaluate").exists():
-            raise UserError(f"checkpoint={config.checkpoint} does not exist ({what}).")
-        for key in ("resume", "init"):
-            if getattr(config, key) is not None:
-                raise UserError(f"{key}= belongs to task=train: the weights to evaluate are checkpoint=.")
-        return
-    if task == "infer":
-        _check_infer(config)
-        return
-    if task == "benchmark":
-        _check_benchmark(config)
-        return
-    if config.checkpoint is not None:
-        raise UserError(
-            "checkpoint= belongs to task=evaluate: train with init= to start from its weights, "
-            "or with resume= to go on with a run."
-        )
-    if config.resume is not None and config.init is not None:
-        raise UserError("resume= and init= contradict each other: a resumed run has its own weights.")
-    if config.init is not None:
-        _require_file(config, "init", "the weights to start from")
-
-
-def _check_infer(config: Config) -> None:
-    if not _require(config, "checkpoint", what := "the checkpoint, or a run's folder, to use").exists():
-        raise UserError(f"checkpoint={config.checkpoint} does not exist ({what}).")
-    named = _require(config, "input", "a video file, a folder of frames, a pattern or a YouTube-VIS file")
-    if not named.exists() and not glob.glob(str(named), recursive=True):
-        what = "no file matches it" if glob.has_magic(str(named)) else "there is no such file or folder"
-        raise UserError(f"input={config.input}: {what}.")
-    if config.dataset.images is not None:
-        _require_folder(config, "dataset.images", "the folder of the annotation file's frames")
-    for key in ("resume", "init"):
-        if getattr(config, key) is not None:
-            raise UserError(f"{key}= belongs to task=train: the weights to use are checkpoint=.")
-
-
-def _check_view(config: Config) -> None:
-    _require_file(config, "annotations", "the annotation file with the truth")
-    _require_file(config, "results", "the results to look at")
-    if config.dataset.annotations is not None:
-        raise UserError("dataset.annotations= has no effect on task=view: the truth is annotations=.")
-    if config.dataset.images is not None:
-        _require_folder(config, "dataset.images", "the folder of the videos' frames")
-
-
-def _check_benchmark(config: Config) -> None:
-    for key in ("resume", "init"):
-        if getattr(config, key) is not None:
-            raise UserError(f"{key}= belongs to task=train: the weights to measure with are checkpoint=, or random.")
-    if config.checkpoint is not None and not Path(config.checkpoint).exists():
-        raise UserError(f"checkpoint={config.checkpoint} does not exist (the checkpoint, or a run's folder).")
-    given = [key for key in ("height", "width") if getattr(config.task, key) is not None]
-    if len(given) == 1:
-        raise UserError(f"task.{given[0]}= alone is not enough: give both task.height= and task.width=.")
-
-
 def _check_dataset(config: Config) -> None:
     dataset = config.dataset
     explicit = [key for key in ("annotations", "images") if getattr(dataset, key) is not None]
@@ -159,10 +81,10 @@ def _check_dataset(config: Config) -> None:
             "dataset=custom needs dataset.annotations=<file.json> and dataset.images=<folder of the videos' frames>."
         )
     if explicit:
-        _require_file(config, "dataset.annotations", "the annotation file")
-        _require_folder(config, "dataset.images", "the folder of the videos' frames")
+        require_file(config, "dataset.annotations", "the annotation file")
+        require_folder(config, "dataset.images", "the folder of the videos' frames")
     elif dataset.name != "shapes":
-        _require_folder(config, "dataset.root", f"the folder {dataset.name} lies in")
+        require_folder(config, "dataset.root", f"the folder {dataset.name} lies in")
     if dataset.name in ("shapes", "custom") and dataset.split in ("valid", "test"):
         raise UserError(f"dataset.split={dataset.split}: {dataset.name} has no such split, only holdout and train.")
     if config.task.name == "evaluate" and dataset.split == "holdout" and dataset.holdout == 0:
@@ -170,23 +92,3 @@ def _check_dataset(config: Config) -> None:
             "dataset.split=holdout has no videos with dataset.holdout=0: choose dataset.split=train, or hold some out."
         )
 
-
-def _require_file(config: Config, key: str, what: str) -> None:
-    value = _require(config, key, what)
-    if not value.is_file():
-        raise UserError(f"{key}={value}: there is no such file ({what}).")
-
-
-def _require_folder(config: Config, key: str, what: str) -> None:
-    value = _require(config, key, what)
-    if not value.is_dir():
-        raise UserError(f"{key}={value}: there is no such folder ({what}).")
-
-
-def _require(config: Config, key: str, what: str) -> Path:
-    value = attrgetter(key)(config)
-    section = config.dataset.name if key.startswith("dataset.") else config.task.name
-    group = "dataset" if key.startswith("dataset.") else "task"
-    if not value:
-        raise UserError(f"{group}={section} needs {key}=, {what}.")
-    return Path(value)

@@ -22,13 +22,14 @@ from vistr.config.explanations import explain, no_such_key, unknown_key
 from vistr.config.run_names import override_key, register_resolvers
 from vistr.config.schema import PATH_KEYS, Config
 from vistr.errors import UserError
+from vistr.hub import is_remote
 
 ROOT = Path(__file__).resolve().parents[2]
 # What composing raises when the user's keys or files are at fault; ValueError and TypeError are Hydra's own.
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError)
 
 # What a checkpoint fixes, and the keys in there that do not shape the network.
-_MODEL = ("backbone", "transformer", "num_frames", "num_instances")
+_MODEL = ("backbone", "transformer", "num_frames", "num_instances", "sequence_head")
 _FREE = ("backbone.short_side", "backbone.long_side", "transformer.dropout")
 
 
@@ -71,7 +72,8 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
 
     A section the user did not touch is the checkpoint's. `dataset.holdout=0.3` changes one key of the
     checkpoint's dataset, `dataset=ytvis2019` replaces it. Raises UserError where the user's model
-    contradicts the checkpoint's, or where the result does not pass the checks.
+    contradicts the checkpoint's, or where the result does not pass the checks. A smaller `num_frames` does not:
+    a clip may have fewer frames than those the checkpoint was trained with.
     """
     touched = [override_key(override) for override in overrides]
     if "experiments" in touched:
@@ -87,7 +89,8 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
     for section in _MODEL:
         keys = [key for key in touched if key.partition(".")[0] == section]
         _check_model_agrees(composed, before, keys)
-        composed[section] = before[section]
+        if section != "num_frames" or not keys:
+            composed[section] = before[section]
     if "dataset" not in touched:
         composed.dataset = before.dataset
     for key, value in dotted.items():
@@ -129,7 +132,7 @@ def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
         section, _, name = path_key.rpartition(".")
         owner = getattr(config, section) if section else config
         value = getattr(owner, name)
-        if value:
+        if value and not is_remote(value):
             setattr(owner, name, os.path.abspath(os.path.expanduser(value)))
     return config
 
@@ -149,5 +152,7 @@ def _check_model_agrees(composed: DictConfig, saved: DictConfig, keys: Sequence[
         leaves = [f"{key}.{name!s}" for name in section] if isinstance(section, DictConfig) else [key]
         for leaf in leaves:
             mine, theirs = OmegaConf.select(composed, leaf), OmegaConf.select(saved, leaf)
+            if leaf == "num_frames" and mine < theirs:
+                continue
             if leaf not in _FREE and mine != theirs:
                 raise UserError(f"{leaf}={mine} contradicts the checkpoint, which has {leaf}={theirs}.")

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from vistr.config.run_names import override_key
 from vistr.config.schema import PATH_KEYS
 from vistr.errors import UserError
+from vistr.hub import is_remote
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_./-]*$")
 # Keys of the task that people type bare, as task=infer's.
@@ -104,6 +105,6 @@ def _from_folder(override: str, folder: Path) -> str:
     """A recorded path that was relative to `folder`, made absolute: the user may stand elsewhere today."""
     key = override_key(override)
     value = unquoted(override)
-    if key not in PATH_KEYS or value == "null":
+    if key not in PATH_KEYS or value == "null" or is_remote(value):
         return override
     return path_override(key, str(folder / Path(value).expanduser()))

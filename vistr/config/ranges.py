@@ -15,7 +15,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "backbone.name": ("r10", "r18", "r34", "r50", "r101"),
     "dataset.name": ("ytvis2019", "ytvis2021", "ovis", "custom", "shapes"),
     "dataset.split": ("holdout", "train", "valid", "test"),
-    "task.name": ("train", "evaluate", "infer", "score", "view", "benchmark"),
+    "sequence_head": ("dilated", "dense"),
+    "task.name": (
+        *("train", "evaluate", "infer", "score", "view", "benchmark"),
+        *("convert", "inspect", "average", "export"),
+    ),
     "device.target": ("auto", "cpu", "gpu"),
     "device.precision": ("fp32",),
 }
@@ -85,7 +89,7 @@ _NOT_NEGATIVE = (
     "device.id",
 )
 _SEEDS = ("seed", "dataset.seed")
-_SHARES = ("transformer.dropout", "dataset.holdout", "dataset.clip_overlap")
+_SHARES = ("optimizer.ema", "transformer.dropout", "dataset.holdout", "dataset.clip_overlap")
 _PROBABILITIES = ("dataset.augmentation.flip", "task.min_score")
 
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (

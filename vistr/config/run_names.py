@@ -63,7 +63,9 @@ def run_name(
         first = Path(results).stem
     elif task == "infer" and checkpoint and input:
         first = f"{Path(input).stem}_{_checkpoint_name(Path(checkpoint))}"
-    elif task in ("evaluate", "benchmark") and checkpoint:
+    elif task in ("convert", "average") and input:
+        first = Path(input).stem
+    elif task in ("evaluate", "benchmark", "inspect", "export") and checkpoint:
         first = _checkpoint_name(Path(checkpoint))
     else:
         first = f"{dataset}_{backbone}_{num_frames}f"

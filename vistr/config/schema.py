@@ -102,6 +102,7 @@ class Optimizer:
     accumulation_steps: int = 1
     max_steps: int | None = None
     warmup_steps: int = 0
+    ema: float | None = None
 
 
 @dataclass
@@ -111,10 +112,10 @@ class Task:
     The keys from `max_tracks` to `frames_per_second` serve `infer` alone: the best tracks of a video that are
     kept (null: all), the names of the categories to keep (an empty list: all), whether pictures and a video are
     drawn, and the rate of the drawn video (null: the file's own, or 10 for a folder of frames).
-    The keys from `height` to `limit_minutes` serve `benchmark` alone: the frames' size (null: the clip size
-    of the dataset), the warm runs of each measurement, and what is measured. Empty lists of the sweep follow
-    from the size and `num_frames`; a point of it that takes longer than `limit_minutes` is given up.
-    `num_videos` serves `view` alone: how many videos get a page (null: all).
+    `height` and `width` serve `benchmark` and `export`: the frames' size (null: the clip size of the dataset).
+    The keys from `repeats` to `limit_minutes` serve `benchmark` alone: the warm runs of each measurement, and what
+    is measured. Empty lists of the sweep follow from the size and `num_frames`; a point of it that takes longer
+    than `limit_minutes` is given up. `num_videos` serves `view` alone: how many videos get a page (null: all).
     """
 
     name: str = "train"
@@ -156,13 +157,16 @@ class Config:
 
     num_frames: int = 36
     num_instances: int = 10
+    sequence_head: str = "dilated"
     seed: int = 42
     checkpoint: str | None = None
     resume: str | None = None
     init: str | None = None
+    input: str | None = None
+    output: str | None = None
+    format: str | None = None
     annotations: str | None = None
     results: str | None = None
-    input: str | None = None
     outputs: str = "outputs"
     run_dir: str | None = None
     overrides: list[str] = field(default_factory=list)
@@ -180,9 +184,10 @@ PATH_KEYS = (
     "checkpoint",
     "resume",
     "init",
+    "input",
+    "output",
     "annotations",
     "results",
-    "input",
     "outputs",
     "dataset.root",
     "dataset.annotations",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vistr.models.backbone import BLOCKS
+from vistr.models.masks import SEQUENCE_HEADS
 
 MAPS = tuple[int, int]
 
@@ -25,6 +26,7 @@ class NetworkSize:
     num_instances: int = 10
     num_logits: int = 42
     dilation: bool = False
+    sequence_head: str = "dilated"
 
 
 def count_gflop(size: NetworkSize) -> dict[str, float]:
@@ -113,10 +115,12 @@ def _mask_head(size: NetworkSize, channels: list[int], maps: list[MAPS]) -> int:
 
 
 def _sequence_head(size: NetworkSize, maps: MAPS) -> int:
-    """Three 3x3x3 convolutions and a product with one vector, over every slot's sequence."""
+    """Three cubic convolutions and a product with one vector, over every slot's sequence."""
     width = size.hidden_dim // 16
     half = width // 2
-    image = 3 * (_conv(width, half, 3, maps) + 2 * _conv(half, half, 3, maps)) + _conv(half, 1, 1, maps)
+    kernel, _ = SEQUENCE_HEADS[size.sequence_head]
+    cubes = _conv(width, half, kernel, maps) + 2 * _conv(half, half, kernel, maps)
+    image = kernel * cubes + _conv(half, 1, 1, maps)
     return size.num_frames * size.num_instances * image
 
 

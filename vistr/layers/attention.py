@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -77,7 +78,7 @@ class Attend(nn.Cell):
     def construct(self, q: Tensor, k: Tensor, v: Tensor, blocked: Tensor, noise: Tensor) -> Tensor:
         batch, num_queries, channels = q.shape
         q, k, v = self.split(q, 1, blocked), self.split(k, 2, blocked), self.split(v, 0, blocked)
-        parts: list[Tensor] = []
+        parts: tuple[Tensor, ...] = ()  # a list would not export to ONNX
         step = heads_a_chunk(num_queries, k.shape[1])
         for start in range(0, batch * self.num_heads, step):
             rows = q[start : start + step]
@@ -85,7 +86,7 @@ class Attend(nn.Cell):
                 # One chunk after the other: the scheduler would hold the weights of all at once.
                 rows = ops.depend(rows, parts[-1])
             weights = self.softmax(self.rows_by_rows(rows, k[start : start + step]))
-            parts.append(self.rows_by_columns(self.dropped(weights, noise, start), v[start : start + step]))
+            parts = (*parts, self.rows_by_columns(self.dropped(weights, noise, start), v[start : start + step]))
         return self.merge(parts, batch, num_queries, channels)
 
     def bprop(
@@ -129,7 +130,7 @@ class Attend(nn.Cell):
             return ops.concat((heads, per_head.reshape(-1, length, 1)), 2)
         return heads
 
-    def merge(self, parts: list[Tensor], batch: int, length: int, channels: int) -> Tensor:
+    def merge(self, parts: Sequence[Tensor], batch: int, length: int, channels: int) -> Tensor:
         """Chunks of heads `[n, L, C / heads]` to `[B, L, C]`."""
         heads = parts[0] if len(parts) == 1 else ops.concat(parts, 0)
         rows = ops.gather(heads.reshape(-1, heads.shape[-1]), head_table(batch, self.num_heads, length), 0)

@@ -13,29 +13,31 @@ from vistr.layers.conv import add_bias, convolution, uniform
 
 
 @constexpr
-def frame_shift_table(n: int, num_frames: int, num_pixels: int, tap: int, dilation: int) -> Tensor:
-    """Row of `[n*T*P*3 + 1, O]` (sequence, frame, pixel, tap) that temporal `tap` adds to every output row."""
-    source = np.arange(num_frames) + (tap - 1) * dilation
+def frame_shift_table(n: int, num_frames: int, num_pixels: int, num_taps: int, tap: int, dilation: int) -> Tensor:
+    """Row of `[n*T*P*taps + 1, O]` (sequence, frame, pixel, tap) that temporal `tap` adds to every output row."""
+    source = np.arange(num_frames) + (tap - num_taps // 2) * dilation
     inside = (source >= 0) & (source < num_frames)
     row = (np.arange(n)[:, None, None] * num_frames + source[None, :, None]) * num_pixels + np.arange(num_pixels)
-    zero_row = n * num_frames * num_pixels * 3
-    return Tensor(np.where(inside[None, :, None], row * 3 + tap, zero_row).reshape(-1).astype(np.int32))
+    zero_row = n * num_frames * num_pixels * num_taps
+    return Tensor(np.where(inside[None, :, None], row * num_taps + tap, zero_row).reshape(-1).astype(np.int32))
 
 
 class SequenceConv(nn.Cell):
-    """3x3x3 convolution `[N, T, H, W, I] -> [N, T, H, W, O]`, dilated and padded alike (the paper's section 3.3).
+    """Cubic convolution `[N, T, H, W, I] -> [N, T, H, W, O]`, which keeps its size (the paper's section 3.3).
 
-    The weight is `[O, 3, 3, 3, I]`. On the gather backend the three temporal taps are one 2-D convolution with
-    three times the channels, whose results are shifted by frames and added: a third of the gathering.
+    The weight is `[O, k, k, k, I]`. On the gather backend the k temporal taps are one 2-D convolution with k times
+    the channels, whose results are shifted by frames and added: a k-th of the gathering.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, dilation: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, dilation: int, kernel: int = 3) -> None:
         super().__init__()
-        self.dilation, self.out_channels = dilation, out_channels
-        self.weight = uniform((out_channels, 3, 3, 3, in_channels), math.sqrt(1 / (in_channels * 27)), "weight")
+        self.dilation, self.out_channels, self.kernel = dilation, out_channels, kernel
+        self.padding = dilation * (kernel // 2)
+        bound = math.sqrt(1 / (in_channels * kernel**3))
+        self.weight = uniform((out_channels, kernel, kernel, kernel, in_channels), bound, "weight")
         self.bias = Parameter(np.zeros(out_channels, np.float32), name="bias")
         self.native = backend.current() == "native"
-        self.spatial = convolution(3, 1, dilation, dilation)
+        self.spatial = convolution(kernel, 1, self.padding, dilation)
 
     def construct(self, x: Tensor) -> Tensor:
         out = self.run_native(x) if self.native else self.run_gather(x)
@@ -43,13 +45,13 @@ class SequenceConv(nn.Cell):
 
     def run_gather(self, x: Tensor) -> Tensor:
         n, num_frames, h, w, channels = x.shape
-        by_tap = self.weight.astype(x.dtype).transpose(1, 0, 2, 3, 4).reshape(-1, 3, 3, channels)
+        by_tap = self.weight.astype(x.dtype).transpose(1, 0, 2, 3, 4).reshape(-1, self.kernel, self.kernel, channels)
         taps = self.spatial(x.reshape(-1, h, w, channels), by_tap)
-        # [rows, (tap, O)] -> [rows * 3, O], so that one gather both picks the tap and shifts the frames.
+        # [rows, (tap, O)] -> [rows * k, O], so that one gather both picks the tap and shifts the frames.
         rows = ops.concat((taps.reshape(-1, self.out_channels), ops.zeros((1, self.out_channels), x.dtype)), 0)
-        out = ops.gather(rows, frame_shift_table(n, num_frames, h * w, 0, self.dilation), 0)
-        out = out + ops.gather(rows, frame_shift_table(n, num_frames, h * w, 1, self.dilation), 0)
-        out = out + ops.gather(rows, frame_shift_table(n, num_frames, h * w, 2, self.dilation), 0)
+        out = ops.gather(rows, frame_shift_table(n, num_frames, h * w, self.kernel, 0, self.dilation), 0)
+        for tap in range(1, self.kernel):
+            out = out + ops.gather(rows, frame_shift_table(n, num_frames, h * w, self.kernel, tap, self.dilation), 0)
         return out.reshape(n, num_frames, h, w, self.out_channels)
 
     def run_native(self, x: Tensor) -> Tensor:
@@ -57,7 +59,7 @@ class SequenceConv(nn.Cell):
             x.transpose(0, 4, 1, 2, 3),
             self.weight.astype(x.dtype).transpose(0, 4, 1, 2, 3),
             pad_mode="pad",
-            padding=self.dilation,
+            padding=self.padding,
             dilation=self.dilation,
         )
         return out.transpose(0, 2, 3, 4, 1)

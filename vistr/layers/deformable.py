@@ -70,28 +70,30 @@ class BilinearTaps(nn.Cell):
         rows, row_weights = self.neighbours(dy + tap_positions(n, height, width, 0), height)
         columns, column_weights = self.neighbours(dx + tap_positions(n, height, width, 1), width)
         starts = tap_starts(n, height, width)
-        tables, weights = [], []
+        tables: tuple[Tensor, ...] = ()  # lists would not export to ONNX
+        weights: tuple[Tensor, ...] = ()
         for i in range(2):
             line = rows[i] * (width * NUM_TAPS) + starts
             for j in range(2):
-                tables.append(line + columns[j] * NUM_TAPS)
-                weights.append(row_weights[i] * column_weights[j])
+                tables = (*tables, line + columns[j] * NUM_TAPS)
+                weights = (*weights, row_weights[i] * column_weights[j])
         table = ops.concat(tables, 2).reshape(-1)
         weight = ops.concat(weights, 2).reshape(-1, 1, NUM_TAPS * 4)
         values = ops.gather(taps, table, 0).reshape(-1, NUM_TAPS * 4, taps.shape[-1])
         return self.weigh(weight.astype(values.dtype), values).reshape(n, height, width, -1)
 
-    def neighbours(self, position: Tensor, size: int) -> tuple[list[Tensor], list[Tensor]]:
+    def neighbours(self, position: Tensor, size: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Index and weight of the two cells around a position along one axis; a cell outside weighs nothing."""
         low = ops.stop_gradient(ops.floor(position))
         distance = position - low
-        indices, weights = [], []
+        indices: tuple[Tensor, ...] = ()
+        weights: tuple[Tensor, ...] = ()
         for step in range(2):
             cell = low + step
             inside = ops.clamp(cell, 0, size - 1)
             weight = distance if step else 1 - distance
-            weights.append(weight * ops.equal(inside, cell).astype(weight.dtype))
-            indices.append(inside.astype(ms.int32))
+            weights = (*weights, weight * ops.equal(inside, cell).astype(weight.dtype))
+            indices = (*indices, inside.astype(ms.int32))
         return indices, weights
 
 
@@ -115,9 +117,9 @@ class DeformableConv(nn.Cell):
         rows = self.weight.astype(x.dtype).reshape(-1, channels)
         by_tap = ops.gather(rows, tap_order_table(out_channels, NUM_TAPS), 0)
         step = max(1, ROWS_A_CHUNK // (h * w))
-        parts = []
+        parts: tuple[Tensor, ...] = ()
         for start in range(0, n, step):
             images = x[start : start + step]
             taps = self.rows_by_columns(images.reshape(-1, channels), by_tap).reshape(-1, out_channels)
-            parts.append(self.read(taps, dy[start : start + step], dx[start : start + step], h, w))
+            parts = (*parts, self.read(taps, dy[start : start + step], dx[start : start + step], h, w))
         return ops.concat(parts, 0) if len(parts) > 1 else parts[0]

@@ -68,7 +68,8 @@ class GroupNormalise(nn.Cell):
 
     def inverse_deviation(self, centred: Tensor) -> Tensor:
         """1 / the deviation of every channel's group: `[n, L, C] -> [n, C]`."""
-        return 1 / ops.sqrt(self.group_mean(self.sums(centred * centred), centred.shape[1]) + 1e-5)
+        deviation = ops.sqrt(self.group_mean(self.sums(centred * centred), centred.shape[1]) + 1e-5)
+        return ops.ones(deviation.shape, deviation.dtype) / deviation  # "1 /" is a Reciprocal, which ONNX export lacks
 
     def sums(self, rows: Tensor) -> Tensor:
         """`[n, L, C]` summed over L, as a matrix product: MindSpore's reductions take several times as long."""

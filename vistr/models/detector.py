@@ -43,4 +43,5 @@ class Detector(nn.Cell):
         states, memory = self.transformer(
             tokens.reshape(batch, -1, channels), self.query_embed.astype(tokens.dtype), position, blocked, noise
         )
-        return self.class_embed(states), self.bbox_embed(states), states[-1], memory.reshape(tokens.shape)
+        last = states.shape[0] - 1  # ONNX export takes an index of -1 for an empty slice
+        return self.class_embed(states), self.bbox_embed(states), states[last], memory.reshape(tokens.shape)

@@ -121,15 +121,20 @@ class MaskHead(nn.Cell):
         return of_frames(finer, frame_rows) + resize_nearest(x, finer.shape[1], finer.shape[2])
 
 
-class SequenceHead(nn.Cell):
-    """Dilated 3-D convolutions over each instance's sequence: `[K, T, h, w, C] -> [K, T, h, w]` logits."""
+# Kernel and dilation, which see equally far: the paper's head, and that of an earlier MindSpore port.
+SEQUENCE_HEADS = {"dilated": (3, 2), "dense": (5, 1)}
 
-    def __init__(self, in_channels: int) -> None:
+
+class SequenceHead(nn.Cell):
+    """3-D convolutions over each instance's sequence: `[K, T, h, w, C] -> [K, T, h, w]` logits."""
+
+    def __init__(self, in_channels: int, kind: str = "dilated") -> None:
         super().__init__()
         width = in_channels // 2
-        self.conv1, self.gn1 = SequenceConv(in_channels, width, 2), GroupNorm(4, width)
-        self.conv2, self.gn2 = SequenceConv(width, width, 2), GroupNorm(4, width)
-        self.conv3, self.gn3 = SequenceConv(width, width, 2), GroupNorm(4, width)
+        kernel, dilation = SEQUENCE_HEADS[kind]
+        self.conv1, self.gn1 = SequenceConv(in_channels, width, dilation, kernel), GroupNorm(4, width)
+        self.conv2, self.gn2 = SequenceConv(width, width, dilation, kernel), GroupNorm(4, width)
+        self.conv3, self.gn3 = SequenceConv(width, width, dilation, kernel), GroupNorm(4, width)
         self.out = Linear(width, 1)
         set_value(self.out.weight, self.out.weight.asnumpy() * np.float32(LOGIT_GAIN))
         set_value(self.out.bias, np.full(1, LOGIT_PRIOR, np.float32))
@@ -144,11 +149,13 @@ class SequenceHead(nn.Cell):
 class Segmenter(nn.Cell):
     """Masks of chosen instance sequences only: training reads the matched slots, and no others are computed."""
 
-    def __init__(self, channels: int, num_heads: int, stage_channels: list[int]) -> None:
+    def __init__(
+        self, channels: int, num_heads: int, stage_channels: list[int], sequence_head: str = "dilated"
+    ) -> None:
         super().__init__()
         self.bbox_attention = AttentionMap(channels, num_heads)
         self.mask_head = MaskHead(channels, num_heads, stage_channels)
-        self.insmask_head = SequenceHead(channels // 16)
+        self.insmask_head = SequenceHead(channels // 16, sequence_head)
 
     def of_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """What all instances of a frame share of `memory [B*T, h, w, C]`: two maps `[B*T, h, w, ...]`."""

@@ -101,11 +101,11 @@ class Decoder(nn.Cell):
     ) -> Tensor:
         x = ops.zeros_like(query)
         placed_memory = memory + position
-        outputs = []
+        outputs: tuple[Tensor, ...] = ()  # lists do not export to ONNX, nor does stacking
         for layer in self.layers:
             x = layer(x, query, memory, placed_memory, blocked, noise)
-            outputs.append(self.norm(x))
-        return ops.stack(outputs, 0)
+            outputs = (*outputs, ops.expand_dims(self.norm(x), 0))
+        return ops.concat(outputs, 0)
 
 
 class Transformer(nn.Cell):

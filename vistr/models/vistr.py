@@ -8,6 +8,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from vistr.device import use_device
+from vistr.layers import backend
+from vistr.layers.backend import Backend
 from vistr.layers.graph import Graph
 from vistr.models.backbone import ResNet
 from vistr.models.detector import Detector
@@ -186,12 +188,15 @@ def image_rows(sequences: np.ndarray, num_frames: int, num_instances: int) -> tu
     return (frames * num_instances + slot).astype(np.int32), frames.astype(np.int32)
 
 
-def build_model(config: Config, num_categories: int = 40) -> VisTR:
+def build_model(config: Config, num_categories: int = 40, kernels: Backend | None = None) -> VisTR:
     """The network that `config` describes, on the device it names; weights drawn by `config.seed`.
 
     `num_categories` K gives K + 2 logits: index 0 is never used and the last means "no object", as in the original.
+    `kernels` are the convolutions', where not those that suit the device.
     """
     use_device(config.device.target, config.device.id)
+    if kernels is not None:
+        backend.use(kernels)
     np.random.seed(config.seed)
     transformer = config.transformer
     backbone = ResNet(
@@ -216,7 +221,7 @@ def build_model(config: Config, num_categories: int = 40) -> VisTR:
         config.num_frames * config.num_instances,
         num_categories + 2,
     )
-    segmenter = Segmenter(transformer.hidden_dim, transformer.num_heads, backbone.channels)
+    segmenter = Segmenter(transformer.hidden_dim, transformer.num_heads, backbone.channels, config.sequence_head)
     return VisTR(
         detector,
         segmenter,

@@ -52,7 +52,7 @@ def run(config: Config) -> dict[str, float]:
     assert config.run_dir is not None
     folder = Path(config.run_dir)
     if config.checkpoint is not None:
-        checkpoint = read_checkpoint(Path(config.checkpoint))
+        checkpoint = read_checkpoint(config.checkpoint)
         config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
     logger.info("measuring %s; compiling takes a while", reporting.describe(point_of(config, YTVIS_CATEGORIES)))
     answer = measure_apart(config)
@@ -122,7 +122,7 @@ def measure_apart(config: Config, *, only_network: bool = False, limit_minutes: 
 def measure(config: Config, folder: Path, *, only_network: bool) -> dict[str, Any]:
     """Everything about one network at one size, in this process; generated videos go to `folder`."""
     device = use_device(config.device.target, config.device.id)
-    checkpoint = None if config.checkpoint is None else read_checkpoint(Path(config.checkpoint))
+    checkpoint = None if config.checkpoint is None else read_checkpoint(config.checkpoint)
     num_categories = YTVIS_CATEGORIES if checkpoint is None else len(checkpoint.metadata.categories)
     answer: dict[str, Any] = point_of(config, num_categories)
     if not only_network:
@@ -165,6 +165,7 @@ def point_of(config: Config, num_categories: int) -> dict[str, Any]:
         num_frames=config.num_frames,
         num_instances=config.num_instances,
         num_logits=num_categories + 2,
+        sequence_head=config.sequence_head,
         height=height,
         width=width,
         **shape,

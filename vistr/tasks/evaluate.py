@@ -22,7 +22,7 @@ def run(config: Config) -> dict[str, float]:
     The checkpoint says what network it is, and what data it was trained for unless the user names other data.
     """
     assert config.checkpoint is not None
-    checkpoint = read_checkpoint(Path(config.checkpoint))
+    checkpoint = read_checkpoint(config.checkpoint)
     config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
     assert config.run_dir is not None
     videos = with_categories(evaluation_videos(config), checkpoint.metadata.categories, checkpoint.path)

@@ -21,7 +21,7 @@ from vistr.evaluation.ytvis import evaluate
 from vistr.inference.predictor import ClipSettings, Predictor
 from vistr.models.vistr import VisTR
 from vistr.results.pictures import video_sheet
-from vistr.training.tracking import Tracker
+from vistr.training.tracking import Kind, Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +34,17 @@ def evaluate_videos(
     tracker: Tracker,
     step: int = 0,
     epoch: int = 0,
+    kind: Kind = "eval",
 ) -> dict[str, float]:
-    """Run the network over the videos and write what it found: results, pictures and, with a truth, the figures."""
+    """Run the network over the videos and write what it found: results, pictures and, with a truth, the figures.
+
+    `kind` is what the figures are recorded as.
+    """
     if not video_set.videos:
         return {}
     results, seconds = find_tracks(config, model, video_set)
     write_results(folder / "results", results)
-    draw_videos(config, video_set, results, folder / "results", tracker, step)
+    draw_videos(config, video_set, results, folder / "results", tracker, step, kind)
     frames = sum(len(v) for v in video_set.videos)
     logger.info(
         "%d videos, %d frames in %.1f s (%.1f frames/s)", len(video_set.videos), frames, seconds, frames / seconds
@@ -51,8 +55,9 @@ def evaluate_videos(
     evaluation = evaluate(truth_of(video_set), results)
     write_json(folder / "metrics.json", evaluation.to_json())
     by_category = {f"AP/{row['name']}": row["AP"] for row in evaluation.per_category.values()}
-    tracker.scalars(step, {**evaluation.figures, **by_category}, "eval", epoch=epoch)
-    logger.info("AP of %d videos after step %d:\n%s", len(video_set.videos), step, evaluation.table())
+    tracker.scalars(step, {**evaluation.figures, **by_category}, kind, epoch=epoch)
+    whose = "AP" if kind == "eval" else "AP with averaged weights"
+    logger.info("%s of %d videos after step %d:\n%s", whose, len(video_set.videos), step, evaluation.table())
     return evaluation.figures
 
 
@@ -75,13 +80,19 @@ def find_tracks(config: Config, model: VisTR, video_set: VideoSet) -> tuple[list
 
 
 def draw_videos(
-    config: Config, video_set: VideoSet, results: list[dict[str, Any]], folder: Path, tracker: Tracker, step: int
+    config: Config,
+    video_set: VideoSet,
+    results: list[dict[str, Any]],
+    folder: Path,
+    tracker: Tracker,
+    step: int,
+    kind: Kind,
 ) -> None:
     """Pictures of the first few videos, truth above what was found; in TensorBoard too."""
     for video in video_set.videos[: config.task.num_pictures]:
         sheet = video_sheet(video_set, video, results)
         Image.fromarray(sheet).save(folder / f"video_{video.id}.png")
-        tracker.image(f"videos/{video.id}", sheet, step)
+        tracker.image(f"videos/{video.id}" if kind == "eval" else f"videos_{kind}/{video.id}", sheet, step)
 
 
 def write_results(folder: Path, results: list[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from vistr.config import Config
+from vistr.data.categories import are_unnamed
 from vistr.data.layouts import Split, find_layout
 from vistr.data.shapes import write_shapes
 from vistr.data.splits import hold_out
@@ -65,7 +66,12 @@ def evaluation_videos(config: Config) -> VideoSet:
 
 
 def with_categories(video_set: VideoSet, categories: list[Category], checkpoint: Path) -> VideoSet:
-    """The videos under a checkpoint's categories; UserError where the two name different ones."""
+    """The videos under a checkpoint's categories; UserError where the two name different ones.
+
+    As many categories as the checkpoint has without names take the videos' names.
+    """
+    if are_unnamed(categories) and len(categories) == len(video_set.categories):
+        return video_set
     if not video_set.has_truth and not video_set.categories:
         return replace(video_set, categories=tuple(categories))
     if list(video_set.categories) != categories:

@@ -40,11 +40,14 @@ def run(config: Config) -> dict[str, float]:
     model = build_model(config, len(videos.categories))
     logger.info("%.1f M parameters", sum(p.size for p in model.get_parameters()) / 1e6)
     step = make_step(config, model)
-    optimizer = AdamW(step.parameters, weight_decay=config.optimizer.weight_decay, clip_norm=config.optimizer.clip_norm)
+    settings = config.optimizer
+    optimizer = AdamW(
+        step.parameters, weight_decay=settings.weight_decay, clip_norm=settings.clip_norm, ema=settings.ema
+    )
     metadata = Metadata(to_dict(config), list(videos.categories))
     loader = make_loader(config, videos)
     if config.init is not None:
-        load_initial(model, Path(config.init))
+        load_initial(model, config.init, videos.names)
     elif config.resume is None:
         with closing(loader.epoch(0)) as batches:
             batch = next(batches)
@@ -52,7 +55,7 @@ def run(config: Config) -> dict[str, float]:
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")
     if config.resume is not None:
         checkpoint = read_checkpoint(Path(config.resume))
-        load_weights(model, checkpoint)
+        load_weights(model, checkpoint, exactly=True)
         optimizer.load_state(checkpoint.optimizer)
         metadata.state, metadata.metrics = checkpoint.metadata.state, checkpoint.metadata.metrics
         logger.info("going on after step %d", metadata.state.step)
@@ -63,7 +66,13 @@ def run(config: Config) -> dict[str, float]:
         tracker.hparams(parameters, {})
 
         def evaluate(step_number: int, epoch: int) -> dict[str, float]:
-            return evaluate_videos(config, model, judged, folder, tracker, step_number, epoch)
+            figures = evaluate_videos(config, model, judged, folder, tracker, step_number, epoch)
+            if optimizer.average is not None:
+                with optimizer.average.in_place():
+                    where = folder / "ema"
+                    of_average = evaluate_videos(config, model, judged, where, tracker, step_number, epoch, "ema")
+                figures |= {f"ema_{name}": value for name, value in of_average.items()}
+            return figures
 
         trainer = Trainer(
             model,

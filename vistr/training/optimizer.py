@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from vistr.layers.parameters import set_value
+from vistr.training.average import MovingAverage
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -70,8 +71,16 @@ class AdamW(nn.Cell):
     MindSpore's AdamWeightDecay lacks the bias correction and takes ten times as long; its AdamW takes twice.
     """
 
-    def __init__(self, parameters: Sequence[Parameter], *, weight_decay: float, clip_norm: float) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        *,
+        weight_decay: float,
+        clip_norm: float,
+        ema: float | None = None,
+    ) -> None:
         super().__init__()
+        self.average = None if ema is None else MovingAverage(parameters, ema)
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
         self.variables = ms.ParameterTuple(parameters)
         self.is_backbone = tuple("backbone." in p.name for p in parameters)
@@ -104,17 +113,24 @@ class AdamW(nn.Cell):
         power1, power2 = (beta**self.num_updates for beta in BETAS)
         # The kernel adds epsilon before the second moment's correction, the paper after it.
         scalars = [*rates, power1, power2, EPSILON * np.sqrt(1 - power2)]
-        return self.run(Tensor(np.array(scalars, np.float32)), *gradients)
+        norm = self.run(Tensor(np.array(scalars, np.float32)), *gradients)
+        if self.average is not None:
+            self.average.update(self.num_updates)
+        return norm
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything needed to go on: moments by parameter name, and the number of updates."""
+        """Everything needed to go on: moments and averages by parameter name, and the number of updates."""
         arrays: dict[str, Any] = {p.name: p.asnumpy() for p in (*self.first, *self.second)}
+        if self.average is not None:
+            arrays |= self.average.state()
         return {**arrays, "num_updates": np.array(self.num_updates)}
 
     def load_state(self, arrays: dict[str, np.ndarray]) -> None:
         """Take back what `state` gave."""
         for parameter in (*self.first, *self.second):
             set_value(parameter, arrays[parameter.name])
+        if self.average is not None:
+            self.average.load_state(arrays)
         self.num_updates = int(arrays["num_updates"])
 
 

@@ -19,7 +19,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
 METRICS_FILE = "metrics.jsonl"
-Kind = Literal["train", "eval"]
+Kind = Literal["train", "eval", "ema"]
 
 
 class Tracker:

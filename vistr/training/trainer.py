@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -53,7 +53,8 @@ class Plan:
 class Trainer:
     """Trains one network in one run folder.
 
-    `evaluate(step, epoch)` returns the figures of the held-out videos, empty where there are none.
+    `evaluate(step, epoch)` returns the figures of the held-out videos, empty where there are none; those of the moving
+    average of the weights begin with "ema_".
     """
 
     def __init__(
@@ -184,7 +185,11 @@ class Trainer:
                 if figures and figures["AP"] > state.best:
                     state.best = figures["AP"]
                     self.save("best")
+                if figures.get("ema_AP", -1.0) > state.best_ema:
+                    state.best_ema = figures["ema_AP"]
+                    self.save_average("best_ema")
             self.save("last")
+            self.save_average("last_ema")
             if complete and plan.checkpoint_every and epoch % plan.checkpoint_every == 0:
                 self.save(f"epoch_{epoch:03d}")
 
@@ -192,6 +197,17 @@ class Trainer:
         """Write one of the run's checkpoints."""
         save_checkpoint(self.folder / f"{name}.safetensors", self.model, self.metadata, self.optimizer.state())
         self.saved_at = time.monotonic()
+
+    def save_average(self, name: str) -> None:
+        """Write the moving average of the weights, where one is kept, as a checkpoint to evaluate or deploy."""
+        average = self.optimizer.average
+        if average is None:
+            return
+        figures = {key[4:]: value for key, value in self.metadata.metrics.items() if key.startswith("ema_")}
+        origin = f"moving average of the weights, optimizer.ema={average.decay}"
+        with average.in_place():
+            described = replace(self.metadata, metrics=figures, origin=origin)
+            save_checkpoint(self.folder / f"{name}.safetensors", self.model, described, {})
 
     def explain_not_finite(self, group: Sequence[Batch], what: str, value: float) -> str:
         """The sentence for a value that is not finite: where, on which clips, and what is left."""

@@ -4,82 +4,103 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from mindspore import nn
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
+from vistr.data.categories import assumed_categories
 from vistr.errors import UserError
 from vistr.layers.parameters import set_value
+from vistr.models.vistr import VisTR
+from vistr.weights.files import find_weights, read_weight_file
 from vistr.weights.load import shorten
 from vistr.weights.names import from_torch_layout, to_torch_layout, torch_name, torch_shape
+from vistr.weights.resize import fit_classes, fit_queries
+from vistr.weights.sources import BODY, Source, source_of
 
 logger = logging.getLogger(__name__)
 
-_BODY = "vistr.backbone.0.body."
 # A COCO DETR's classes and queries mean something else: the original leaves them out as well.
 _DETR_ONLY = re.compile(r"vistr\.(class_embed|query_embed)\.")
-_IGNORED = re.compile(r"(num_batches_tracked|(^|\.)fc\.(weight|bias))$")
+_QUERIES, _CLASSES = "vistr.query_embed.weight", ("vistr.class_embed.weight", "vistr.class_embed.bias")
+_ORIGINAL_INSTANCES = 10
 
 
-def load_initial(model: nn.Cell, path: Path) -> None:
-    """Start `model` from a `.safetensors` file; says what was taken, what stays new and what was not used.
+def load_initial(model: VisTR, path: Path | str, names: Sequence[str] = ()) -> None:
+    """Start `model` from weights of any format, `hf://owner/name/file` too; says what was taken and what stays new.
 
-    Understands torchvision's and timm's ResNets, COCO DETR, the original VisTR and our checkpoints by their names.
-    Everything the file's kind promises (a ResNet: the whole backbone; a DETR: the transformer too) must be there in
-    the right shape, else UserError.
+    Everything the file's kind promises (a ResNet: the whole backbone; a DETR of the same width: the transformer too)
+    must be there in the right shape, else UserError. Queries of a VisTR of other frames or slots, and classes of the
+    same names (`names` are this network's), are reused.
     """
-    if not path.is_file():
-        raise UserError(f"init={path}: there is no such file")
-    try:
-        arrays = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"init={path} is damaged or no safetensors file ({error})") from error
-    kind, named = recognise(arrays, path)
+    path = find_weights(path)
+    source = source_of(read_weight_file(path))
     parameters = {torch_name(p.name): p for p in model.get_parameters()}
     shapes = {name: torch_shape(p.name, tuple(p.shape)) for name, p in parameters.items()}
-    promised = {name for name in parameters if _promises(kind, name)}
-    wrong = sorted(name for name in promised if name not in named or named[name].shape != shapes[name])
+    logger.info("starting from %s (%s)", path, source.kind)
+    offered = dict(source.arrays)
+    if source.is_whole:
+        fresh = {n: to_torch_layout(p.name, p.asnumpy()) for n, p in parameters.items() if _DETR_ONLY.match(n)}
+        offered |= _refitted(source, fresh, model.num_instances, names)
+    kept = {name: value for name, value in offered.items() if _offers(source, name, shapes)}
+    promised = {name for name in parameters if _promises(source, name, shapes)}
+    wrong = sorted(name for name in promised if name not in kept or kept[name].shape != shapes[name])
     if wrong:
-        raise UserError(f"init={path} looks like {kind}, but does not fit this network in {shorten(wrong)}")
-    taken = {n for n in parameters if n in named and named[n].shape == shapes[n] and _offers(kind, n)}
+        raise UserError(f"{path} looks like {source.kind}, but does not fit this network in {shorten(wrong)}")
+    taken = {n for n in parameters if n in kept and kept[n].shape == shapes[n]}
     for name in taken:
         parameter = parameters[name]
-        set_value(parameter, from_torch_layout(named[name], tuple(parameter.shape)))
-    logger.info("starting from %s (%s): %d arrays taken", path, kind, len(taken))
-    for word, names in (("new", sorted(set(parameters) - taken)), ("not used", sorted(set(named) - taken))):
-        if names:
-            logger.info("  %s: %s", word, shorten(names))
+        set_value(parameter, from_torch_layout(kept[name], tuple(parameter.shape)))
+    logger.info("  taken: %d arrays", len(taken))
+    for word, some in (("new", sorted(set(parameters) - taken)), ("not used", sorted(set(offered) - taken))):
+        if some:
+            logger.info("  %s: %s", word, shorten(some))
 
 
-def recognise(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[str, dict[str, np.ndarray]]:
-    """What kind of network the arrays of `path` are of, and the arrays by the original VisTR's names."""
-    arrays = {name: value for name, value in arrays.items() if not _IGNORED.search(name)}
-    if any(name.startswith("model.detector.") for name in arrays):
-        ours = {n.removeprefix("model."): v for n, v in arrays.items() if n.startswith("model.")}
-        return "a vistr checkpoint", {torch_name(n): to_torch_layout(n, v) for n, v in ours.items()}
-    if any(name.startswith(_BODY) for name in arrays):
-        return "a VisTR", dict(arrays)
-    arrays = {name.removeprefix("detr."): value for name, value in arrays.items()}
-    if any(name.startswith("backbone.0.body.") for name in arrays):
-        heads = ("bbox_attention.", "mask_head.")
-        return "a DETR", {n if n.startswith(heads) else f"vistr.{n}": v for n, v in arrays.items()}
-    if "conv1.weight" in arrays and "layer1.0.conv1.weight" in arrays:
-        return "a ResNet", {_BODY + name: value for name, value in arrays.items()}
-    names = shorten(sorted(arrays), 3)
-    raise UserError(f"init={path}: the names in it ({names}) are neither a ResNet's, a DETR's nor a VisTR's")
+def what_fits(source: Source, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Those of a part's arrays that `load_initial` would put into a network of `shapes`, by the original's names."""
+    return {
+        name: value
+        for name, value in source.arrays.items()
+        if _offers(source, name, shapes) and shapes.get(name) == value.shape
+    }
 
 
-def _promises(kind: str, name: str) -> bool:
-    if kind == "a ResNet":
-        return name.startswith(_BODY)
-    if kind == "a DETR":
-        return name.startswith((_BODY, "vistr.transformer.", "vistr.bbox_embed.", "vistr.input_proj."))
+def _refitted(
+    source: Source, fresh: dict[str, np.ndarray], num_instances: int, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Queries and class rows of a whole VisTR for this network's frames, slots and classes."""
+    arrays, fitted = source.arrays, {}
+    theirs = source.described.get("config", {}).get("num_instances", _ORIGINAL_INSTANCES)
+    queries = arrays.get(_QUERIES)
+    if queries is not None and len(queries) % theirs == 0 and queries.shape[1] == fresh[_QUERIES].shape[1]:
+        fitted[_QUERIES] = fit_queries(queries, fresh[_QUERIES], theirs, num_instances)
+    weight, bias = (arrays.get(name) for name in _CLASSES)
+    if weight is None or bias is None or weight.shape[1] != fresh[_CLASSES[0]].shape[1] or not names:
+        return fitted
+    described = source.described.get("categories")
+    known = [c["name"] for c in described] if described else [c.name for c in assumed_categories(len(bias) - 2)]
+    for name, rows in zip(_CLASSES, (weight, bias), strict=True):
+        fitted[name] = fit_classes(rows, fresh[name], known, names, say=name == _CLASSES[0])
+    return fitted
+
+
+def _same_width(source: Source, shapes: dict[str, tuple[int, ...]]) -> bool:
+    width = source.arrays.get("vistr.input_proj.weight")
+    return width is None or width.shape[:1] == shapes["vistr.input_proj.weight"][:1]
+
+
+def _promises(source: Source, name: str, shapes: dict[str, tuple[int, ...]]) -> bool:
+    if source.kind == "a ResNet" or (source.kind == "a DETR" and not _same_width(source, shapes)):
+        return name.startswith(BODY)
+    if source.kind == "a DETR":
+        return name.startswith((BODY, "vistr.transformer.", "vistr.bbox_embed.", "vistr.input_proj."))
     return not _DETR_ONLY.match(name)
 
 
-def _offers(kind: str, name: str) -> bool:
-    return not (kind == "a DETR" and _DETR_ONLY.match(name))
+def _offers(source: Source, name: str, shapes: dict[str, tuple[int, ...]]) -> bool:
+    if source.kind != "a DETR":
+        return True
+    # Of a transformer of another width a few biases have the right shape, and mean nothing without the rest.
+    return name.startswith(BODY) if not _same_width(source, shapes) else not _DETR_ONLY.match(name)

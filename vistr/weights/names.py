@@ -15,7 +15,9 @@ _PREFIXES = (
     ("detector.", "vistr."),
     ("segmenter.", ""),
 )
+_SEGMENTER = ("bbox_attention.", "mask_head.", "insmask_head.")
 _SEQUENCE_HEAD = {"conv1": 0, "gn1": 1, "conv2": 3, "gn2": 4, "conv3": 6, "gn3": 7, "out": 9}
+_FROM_SEQUENCE_HEAD = {str(number): name for name, number in _SEQUENCE_HEAD.items()}
 
 
 def torch_name(name: str) -> str:
@@ -30,6 +32,18 @@ def torch_name(name: str) -> str:
     return name
 
 
+def our_name(name: str) -> str:
+    """Our name of the original's entry `name`: `torch_name` turned round."""
+    for ours, original in _PREFIXES:
+        if name.startswith(original) and (original or name.startswith(_SEGMENTER)):
+            name = ours + name[len(original) :]
+            break
+    name = re.sub(r"(?<=\.)bn(\d)\.", r"conv\1.norm.", name)
+    name = re.sub(r"downsample\.1\.", "downsample.norm.", name)
+    name = re.sub(r"downsample\.0\.", "downsample.", name)
+    return re.sub(r"insmask_head\.(\d)\.", lambda m: f"insmask_head.{_FROM_SEQUENCE_HEAD[m[1]]}.", name)
+
+
 def torch_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The original's shape of our parameter `name` of `shape`."""
     if name == "segmenter.insmask_head.out.weight":
@@ -37,6 +51,13 @@ def torch_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) > 2:
         return (shape[0], shape[-1], *shape[1:-1])
     return shape
+
+
+def our_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape our parameter has that is the original's `name` of `shape`."""
+    if name == "insmask_head.9.weight":
+        return shape[:2]
+    return (shape[0], *shape[2:], shape[1]) if len(shape) > 2 else shape
 
 
 def from_torch_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Other people's annotations (mask pictures, LabelMe, CVAT) as a `dataset=custom`."""

@@ -1,0 +1,73 @@
+"""Which network a whole VisTR's arrays make, read off their shapes: what other people's files do not say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vistr.errors import UserError
+from vistr.models.backbone import BLOCKS
+from vistr.weights.sources import BODY
+
+# The clip sizes its authors trained at; conf/backbone says the same.
+_CLIP_SIZES = {"r101": (280, 504)}
+
+
+def backbone_name(arrays: Mapping[str, np.ndarray]) -> str | None:
+    """The ResNet among arrays of the original's names: "r50"; None for one that is not known here."""
+    stages = [_count(rf"{re.escape(BODY)}layer{i}\.(\d+)\.", arrays) for i in range(1, 5)]
+    bottleneck = f"{BODY}layer1.0.conv3.weight" in arrays
+    width = arrays[f"{BODY}conv1.weight"].shape[0] if f"{BODY}conv1.weight" in arrays else 0
+    for name, blocks in BLOCKS.items():
+        same = list(blocks) == stages and bottleneck == (name in ("r50", "r101"))
+        if same and width == (32 if name == "r10" else 64):
+            return name
+    return None
+
+
+def architecture(arrays: Mapping[str, np.ndarray], path: Path, *, num_instances: int, dilation: bool) -> dict[str, Any]:
+    """The configuration's model part for a whole VisTR's arrays (the original's names), as nested dicts.
+
+    Shapes do not tell the number of slots in a frame (`num_instances`) nor whether the last stage is dilated.
+    UserError names what is missing, or a ResNet that is not known here.
+    """
+    try:
+        width = arrays["vistr.input_proj.weight"].shape[0]
+        num_queries = arrays["vistr.query_embed.weight"].shape[0]
+        heads = arrays["mask_head.lay1.weight"].shape[0] - width
+        feedforward = arrays["vistr.transformer.encoder.layers.0.linear1.weight"].shape[0]
+        kernel = arrays["insmask_head.0.weight"].shape[-1]
+    except KeyError as error:
+        raise UserError(f"{path} is no whole VisTR: it lacks {error.args[0]}; start from it with init=") from error
+    backbone = backbone_name(arrays)
+    if backbone is None:
+        raise UserError(f"{path} has a backbone that is none of {', '.join(BLOCKS)}")
+    if num_queries % num_instances:
+        raise UserError(
+            f"{path} has {num_queries} queries, which num_instances={num_instances} does not divide: convert it with"
+            " the number of slots it was trained with, num_instances="
+        )
+    short_side, long_side = _CLIP_SIZES.get(backbone, (300, 540))
+    size = {"short_side": short_side, "long_side": long_side}
+    return {
+        "num_frames": num_queries // num_instances,
+        "num_instances": num_instances,
+        "sequence_head": "dense" if kernel == 5 else "dilated",
+        "backbone": {"name": backbone, "dilation": dilation, **size},
+        "transformer": {
+            "hidden_dim": width,
+            "num_heads": heads,
+            "num_encoder_layers": _count(r"vistr\.transformer\.encoder\.layers\.(\d+)\.", arrays),
+            "num_decoder_layers": _count(r"vistr\.transformer\.decoder\.layers\.(\d+)\.", arrays),
+            "feedforward_dim": feedforward,
+            "pre_norm": "vistr.transformer.encoder.norm.weight" in arrays,
+        },
+    }
+
+
+def _count(pattern: str, arrays: Mapping[str, np.ndarray]) -> int:
+    return len({found[1] for name in arrays if (found := re.match(pattern, name))})

@@ -62,7 +62,7 @@ def run(config: Config) -> dict[str, float]:
     """Find the tracks of what config.input names; returns the numbers of frames and tracks."""
     assert config.checkpoint is not None
     assert config.input is not None
-    checkpoint = read_checkpoint(Path(config.checkpoint))
+    checkpoint = read_checkpoint(config.checkpoint)
     images = config.dataset.images  # the user's, not those the checkpoint was trained on
     config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
     categories = chosen_categories(config.task.categories, checkpoint)

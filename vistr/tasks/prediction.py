@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from vistr.training.checkpoint import Checkpoint, load_weights, read_checkpoint
 
 
 def load_predictor(checkpoint: str | Path, *, device: str = "auto", min_score: float = 0.3) -> Predictor:
-    """The network of a checkpoint (a file or a run's folder), ready for `Predictor.stream`.
+    """The network of a checkpoint (a file, a run's folder or hf://owner/name/file), ready for `Predictor.stream`.
 
     `device` is "auto", "cpu" or "gpu"; tracks under `min_score` are left out. UserError where the checkpoint
     is none or there is no such device.
     """
-    read = read_checkpoint(Path(checkpoint).expanduser())
+    read = read_checkpoint(os.path.expanduser(checkpoint))
     config = from_dict(read.metadata.config)
     config.device.target, config.task.min_score = device, min_score
     return make_predictor(config, read)

@@ -19,6 +19,9 @@ def __getattr__(name: str) -> Any:
 
         return load_config
     if name == "build_model":
+        from vistr import gpu_runtime
+
+        gpu_runtime.prepare()
         from vistr.models.vistr import build_model
 
         return build_model

@@ -33,7 +33,6 @@ def run(config: Config) -> dict[str, float]:
     assert config.run_dir is not None
     folder = Path(config.run_dir)
     device = use_device(config.device.target, config.device.id)
-    logger.info("computing on the %s", device)
     videos, judged = training_videos(config)
     logger.info("training: %d videos of %s", len(videos.videos), videos.annotation_file)
     logger.info("evaluation: %d videos (dataset.split=%s)", len(judged.videos), config.dataset.split)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import mindspore as ms
 
-from vistr import gpu_runtime
+from vistr import gpu_runtime, parallel
 from vistr.errors import UserError
 from vistr.layers import backend
 
@@ -20,11 +20,12 @@ DeviceName = Literal["CPU", "GPU"]
 def use_device(target: str, index: int = 0) -> DeviceName:
     """Make "cpu", "gpu" or "auto" (the GPU where there is one) the device of everything built from now on.
 
+    Of several processes on one machine each takes a GPU of its own, counted from `index`.
     Raises UserError where a GPU is asked for and none can be used.
     """
     name: DeviceName = "CPU"
     if target == "gpu" or (target == "auto" and gpu_runtime.has_driver()):
-        name = _use_gpu(index, required=target == "gpu")
+        name = _use_gpu(index + parallel.local_rank(), required=target == "gpu")
     if name == "CPU":
         ms.set_device("CPU")
     backend.use("native" if name == "GPU" else "gather")

@@ -26,12 +26,17 @@ MODEL, OPTIMIZER = "model.", "optimizer."
 
 @dataclass
 class TrainingState:
-    """Where a training stands: `epoch` counted from 0, the optimizer steps done in it and in all."""
+    """Where a training stands: `epoch` counted from 0, the optimizer steps done in it and in all.
+
+    `loss_scale` is that of half precision, None before its first step; `steps_at_scale` the steps since it changed.
+    """
 
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
     best: float = -1.0
+    loss_scale: float | None = None
+    steps_at_scale: int = 0
 
 
 @dataclass

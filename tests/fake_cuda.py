@@ -116,7 +116,7 @@ def plugin() -> Path:
 
 
 def build(folder: Path) -> tuple[Path, Path]:
-    """Site-packages with the wheels' libraries, and a folder with the driver and MindSpore's kernels that do nothing."""
+    """Site-packages with the wheels' libraries; a folder with the driver, and with MindSpore's kernels, all idle."""
     site_packages, system = folder / "site-packages", folder / "system"
     wanted = undefined(plugin())
     for wheel, names in WHEELS.items():

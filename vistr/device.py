@@ -15,6 +15,7 @@ from vistr.layers import backend
 
 logger = logging.getLogger(__name__)
 DeviceName = Literal["CPU", "GPU"]
+_chosen: tuple[DeviceName, int | None] | None = None
 
 
 def use_device(target: str, index: int = 0) -> DeviceName:
@@ -27,7 +28,7 @@ def use_device(target: str, index: int = 0) -> DeviceName:
     if target == "gpu" or (target == "auto" and gpu_runtime.has_driver()):
         name = _use_gpu(index + parallel.local_rank(), required=target == "gpu")
     if name == "CPU":
-        ms.set_device("CPU")
+        _set_device("CPU", None)
     backend.use("native" if name == "GPU" else "gather")
     _say(logging.INFO, f"computing on the {name}")
     return name
@@ -37,7 +38,7 @@ def _use_gpu(index: int, required: bool) -> DeviceName:
     lacking = gpu_runtime.missing()
     if lacking is None:
         try:
-            ms.set_device("GPU", index)
+            _set_device("GPU", index)
         except (RuntimeError, ValueError) as error:
             lacking = f"MindSpore cannot use GPU {index}: {str(error).strip().splitlines()[0]}"
         else:
@@ -46,6 +47,14 @@ def _use_gpu(index: int, required: bool) -> DeviceName:
         raise UserError(f"device=gpu: {lacking}; or run with device=cpu")
     _say(logging.WARNING, f"the GPU is left unused: {lacking}")
     return "CPU"
+
+
+def _set_device(name: DeviceName, index: int | None) -> None:
+    """Choose a device, unless it is chosen: once the ranks of a run are joined MindSpore allows no further choice."""
+    global _chosen
+    if _chosen != (name, index):
+        ms.set_device(name, index)
+        _chosen = (name, index)
 
 
 @lru_cache

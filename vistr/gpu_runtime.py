@@ -1,7 +1,7 @@
 """What MindSpore's GPU plugin wants to find before `import mindspore`, made from the libraries of the gpu extra.
 
-MindSpore runs `$CUDA_HOME/bin/nvcc --version` to choose a plugin, and the plugin wants the CUDA 11 libraries. PyPI's
-NVIDIA wheels have the libraries but neither nvcc nor a folder to point at: a folder in the user's cache stands for both.
+MindSpore runs `$CUDA_HOME/bin/nvcc --version` to choose a plugin, and the plugin wants the CUDA 11 libraries. NVIDIA's
+wheels have the libraries, but neither nvcc nor a folder to point at: one in the user's cache stands for both.
 """
 
 from __future__ import annotations

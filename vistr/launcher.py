@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -151,6 +152,10 @@ class Launch:
                 sys.stdout.flush()
             if ended:
                 return
+            if b"kill all other workers" in (self.logs / "msrun.log").read_bytes():
+                # The scheduler would wait half a minute for the one that is gone.
+                for process in children(msrun.pid, "MS_SCHED"):
+                    process.kill()
             time.sleep(0.3)
 
     def stop(self, msrun: subprocess.Popen[bytes]) -> signal._HANDLER:
@@ -158,7 +163,7 @@ class Launch:
 
         def handle(number: int, frame: FrameType | None) -> None:
             self.stopping += 1
-            for process in workers(msrun.pid):
+            for process in children(msrun.pid, "MS_WORKER"):
                 process.send_signal(signal.SIGTERM if self.stopping == 1 else signal.SIGKILL)
 
         return handle
@@ -181,15 +186,14 @@ class Launch:
         return 1
 
 
-def workers(msrun: int) -> list[psutil.Process]:
-    """The processes of the run that msrun has started here, its scheduler left out."""
+def children(msrun: int, role: str) -> list[psutil.Process]:
+    """The processes of that role that msrun has started here."""
     found = []
-    for process in psutil.Process(msrun).children():
-        try:
-            if process.environ().get("MS_ROLE") == "MS_WORKER" and "run.py" in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
+    with suppress(psutil.Error):
+        for process in psutil.Process(msrun).children():
+            with suppress(psutil.Error):
+                if process.environ().get("MS_ROLE") == role and "run.py" in " ".join(process.cmdline()):
+                    found.append(process)
     return found
 
 

@@ -1,8 +1,8 @@
 """The processes of one run on several devices: who they are, what they tell each other, and adding up gradients.
 
-`scripts/launch` starts them through MindSpore's msrun. Gradients are added by MindSpore's collectives (NCCL on GPUs, its
-own on CPUs). Everything the host says goes by a connection of its own: MindSpore's collective on CPUs gives up after
-30 seconds, and one rank may well compile that long, or write a checkpoint, while the others wait.
+`scripts/launch` starts them through MindSpore's msrun. Gradients are added by MindSpore's collectives (NCCL on GPUs,
+its own on CPUs). What the hosts say goes by a connection of its own: MindSpore's collective on CPUs gives up after 30
+seconds, and one rank may well compile that long, or write a checkpoint, while the others wait.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing.connection import Client, Connection, Listener
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,15 @@ class Ranks:
         """Until every rank has come this far."""
         self.exchange(None)
 
+    @contextmanager
+    def first_ahead(self) -> Iterator[None]:
+        """The first rank goes through a block before the others do: what it makes on the disk, they find."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
+
     def sum_gradients(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
         """The sums of float32 gradients over the ranks."""
         return gradients
@@ -149,6 +159,7 @@ class Group(Ranks):
     def share(self, parameters: Sequence[Parameter]) -> None:
         from mindspore import ops
 
+        self.wait()
         send = ops.Broadcast(0)
         for parameter in parameters:
             ops.assign(parameter, send((parameter.value(),))[0])

@@ -17,7 +17,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dataset.split": ("holdout", "train", "valid", "test"),
     "task.name": ("train", "evaluate", "score", "benchmark"),
     "device.target": ("auto", "cpu", "gpu"),
-    "device.precision": ("fp32",),
+    "device.precision": ("fp32", "fp16"),
 }
 
 _POSITIVE = (

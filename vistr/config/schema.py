@@ -132,7 +132,11 @@ class Task:
 
 @dataclass
 class Device:
-    """Where to compute; `threads: null` leaves their number to MindSpore."""
+    """Where to compute; `threads: null` leaves their number to MindSpore.
+
+    With `precision: fp16` the network computes in half precision, with dynamic loss scaling in training; parameters,
+    normalisation, attention weights, matching and losses stay in float32.
+    """
 
     target: str = "auto"
     id: int = 0

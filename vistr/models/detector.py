@@ -36,8 +36,8 @@ class Detector(nn.Cell):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The backbone's last map `[B*T, h, w, C]`, `position [B, L, C]`, `blocked [B, L]` with L = T*h*w.
 
-        Returns float32 logits `[layers, B, Q, num_logits]` and boxes `[layers, B, Q, 4]`, the last states `[B, Q, C]` and the
-        memory `[B*T, h, w, C]`.
+        Returns float32 logits `[layers, B, Q, num_logits]` and boxes `[layers, B, Q, 4]`, the last states `[B, Q, C]`
+        and the memory `[B*T, h, w, C]`.
         """
         tokens = self.input_proj(stride32)
         batch, channels = position.shape[0], position.shape[2]

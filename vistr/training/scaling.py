@@ -1,4 +1,4 @@
-"""Dynamic loss scaling (arXiv 1710.03740): gradients of half precision are kept from vanishing, and from overflowing."""
+"""Dynamic loss scaling (arXiv 1710.03740), which keeps half precision's gradients from vanishing and overflowing."""
 
 from __future__ import annotations
 

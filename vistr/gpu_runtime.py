@@ -51,6 +51,9 @@ class Runtime:
     ours: bool
 
 
+_prepared: Runtime | None = None
+
+
 def prepare(site_packages: Path | None = None, cache: Path | None = None) -> Runtime | None:
     """Make MindSpore's GPU plugin loadable; None where there is no driver, or libraries are missing.
 
@@ -60,8 +63,11 @@ def prepare(site_packages: Path | None = None, cache: Path | None = None) -> Run
     """
     if not has_driver():
         return None
+    global _prepared
+    cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vistr"
     system, folder = system_cuda(), wheels_folder(site_packages)
-    if system is not None:
+    # A process that another one has started finds the other's CUDA_HOME: no system's.
+    if system is not None and system.parent != cache:
         os.environ.setdefault("CUDA_HOME", str(system))
         return Runtime(system, ours=False)
     if missing_libraries(folder):
@@ -76,7 +82,8 @@ def prepare(site_packages: Path | None = None, cache: Path | None = None) -> Run
         # One of another version is no reason not to use the first GPU.
         with suppress(OSError):
             ctypes.CDLL(f"{lib64}/{name}", mode=ctypes.RTLD_GLOBAL)
-    return Runtime(home, ours=True)
+    _prepared = Runtime(home, ours=True)
+    return _prepared
 
 
 def has_driver() -> bool:
@@ -94,7 +101,7 @@ def missing(site_packages: Path | None = None) -> str | None:
         return f"there is no NVIDIA driver ({DRIVER}): install one"
     if not plugin().is_file():
         return f"this MindSpore has no GPU plugin ({plugin().name}): install the one pinned here, {HOW_TO_GET}"
-    if system_cuda() is None and (names := missing_libraries(wheels_folder(site_packages))):
+    if not (_prepared or system_cuda()) and (names := missing_libraries(wheels_folder(site_packages))):
         return f"of the CUDA 11 libraries {', '.join(names)} {'is' if len(names) == 1 else 'are'} missing: {HOW_TO_GET}"
     return None
 
@@ -134,10 +141,8 @@ def missing_libraries(folder: Path) -> list[str]:
     return [name for wheel, name in LIBRARIES if not (folder / wheel / "lib" / name).is_file()]
 
 
-def make_home(folder: Path, cache: Path | None = None) -> Path:
+def make_home(folder: Path, cache: Path) -> Path:
     """A CUDA_HOME of links to the wheels in `folder`, and an nvcc that says its release; kept from run to run."""
-    if cache is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vistr"
     home = cache / f"cuda-11-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
     (home / "bin").mkdir(parents=True, exist_ok=True)
     (home / "lib64").mkdir(exist_ok=True)

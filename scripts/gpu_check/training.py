@@ -15,9 +15,9 @@ from scripts.gpu_check.processes import ROOT, Row, overrides, run
 NUM_STEPS = 20
 TRAINING = overrides(
     "experiments=quickstart num_frames=2 dataset.num_videos=12 dataset.video_length=4 dataset.height=64 "
-    "dataset.width=96 dataset.holdout=0 dataset.num_workers=1 optimizer.batch_size=1 optimizer.epochs=1 "
-    "optimizer.drop_epoch=1 optimizer.warmup_steps=0 optimizer.learning_rate=1e-4 optimizer.backbone_learning_rate=1e-4 "
-    f"optimizer.max_steps={NUM_STEPS} dataset.augmentation.flip=0 task.log_every=5"
+    "dataset.width=96 dataset.holdout=0 dataset.num_workers=1 dataset.augmentation.flip=0 task.log_every=5 "
+    "optimizer.batch_size=1 optimizer.epochs=1 optimizer.drop_epoch=1 optimizer.warmup_steps=0 "
+    f"optimizer.learning_rate=1e-4 optimizer.backbone_learning_rate=1e-4 optimizer.max_steps={NUM_STEPS}"
 )
 PAPER = overrides("task=benchmark backbone=r50 num_frames=36 task.height=300 task.width=540 task.sweep=false")
 SMALL = overrides(

@@ -266,6 +266,28 @@ def test_a_loss_that_is_not_finite_names_the_clips_and_keeps_the_checkpoint(setu
     assert rows(tmp_path)[-1]["step"] == 4
 
 
+def test_an_overflow_of_half_precision_updates_nothing_and_the_run_goes_on(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, scales = TrainingStep.__call__, []
+
+    def spoiled(self: TrainingStep, *inputs: Any) -> StepResult:
+        result = good(self, *inputs)
+        scales.append(inputs[-1])
+        return replace(result, gradients=tuple(g * np.inf for g in result.gradients)) if len(scales) == 2 else result
+
+    monkeypatch.setattr(TrainingStep, "__call__", spoiled)
+    setup.run(tmp_path, replace(PLAN, loss_scaling=True, max_steps=3))
+    # Two batches a step: the first step overflows, the others go on at half the scale.
+    assert scales == [65536] * 2 + [32768] * 4
+    train = [row for row in rows(tmp_path) if row["kind"] == "train"]
+    assert [row["loss_scale"] for row in train] == [65536, 32768, 32768]
+    assert [row["grad_norm"] is None for row in train] == [True, False, False]
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint.metadata.state.loss_scale == 32768
+    assert int(checkpoint.optimizer["num_updates"]) == 2
+
+
 def test_a_gradient_that_is_not_finite_stops_too(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = TrainingStep.__call__
 

@@ -24,6 +24,7 @@ from vistr.errors import UserError
 from vistr.parallel import HUB
 
 USAGE = "scripts/launch [options] PROCESSES python run.py [option=name] [key=value] ..."
+TASKS = ("train", "evaluate")
 CLUSTER_SECONDS = 120
 # What MindSpore prints whatever its log level.
 NOISE = b"[INFO] DISTRIBUTED"
@@ -75,6 +76,8 @@ class Launch:
         self.options, self.overrides = options, overrides
         # A mistake should be said once, and before anything starts.
         self.config = load_config(overrides)
+        if self.config.task.name not in TASKS:
+            raise UserError(f"launch is for task={' and task='.join(TASKS)}, not for task={self.config.task.name}")
         self.scratch: str | None = None
         if self.config.resume is not None:
             self.folder = Path(self.config.resume)

@@ -30,8 +30,16 @@ LIBRARIES = (
     ("cusolver", "libcusolver.so.11"),
     ("cudnn", "libcudnn.so.8"),
 )
-# Several GPUs: the NCCL inside MindSpore has code for Pascal alone.
-OPTIONAL = (("nccl", "libnccl.so.2"),)
+# What cuDNN and NVRTC load by name later on, when they no longer look where LD_LIBRARY_PATH points now; and, for
+# several GPUs, NCCL: the one inside MindSpore has code for Pascal alone.
+LATER = (
+    *(
+        f"libcudnn_{part}.so.8"
+        for part in ("ops_infer", "ops_train", "cnn_infer", "cnn_train", "adv_infer", "adv_train")
+    ),
+    "libnvrtc-builtins.so.11.8",
+    "libnccl.so.2",
+)
 SYSTEM_HOME = Path("/usr/local/cuda")
 # Where the loader looks by itself; the first one is written into the plugin.
 SYSTEM_PLACES = (SYSTEM_HOME / "lib64", Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"))
@@ -78,8 +86,8 @@ def prepare(site_packages: Path | None = None, cache: Path | None = None) -> Run
     os.environ["LD_LIBRARY_PATH"] = ":".join([lib64, *(path for path in _loader_path() if path != lib64)])
     for _, name in LIBRARIES:
         ctypes.CDLL(f"{lib64}/{name}", mode=ctypes.RTLD_GLOBAL)
-    for _, name in OPTIONAL:
-        # One of another version is no reason not to use the first GPU.
+    for name in LATER:
+        # Missing parts, or a library of another version, are no reason not to try.
         with suppress(OSError):
             ctypes.CDLL(f"{lib64}/{name}", mode=ctypes.RTLD_GLOBAL)
     _prepared = Runtime(home, ours=True)

@@ -91,7 +91,9 @@ class Launch:
 
     def run(self) -> int:
         """Start, show what the first rank prints, and wait for the end."""
-        self.logs.mkdir(parents=True, exist_ok=True)
+        # Those of an earlier launch of this run would be shown again.
+        shutil.rmtree(self.logs, ignore_errors=True)
+        self.logs.mkdir(parents=True)
         with (self.logs / "msrun.log").open("wb") as said:
             # In a session of its own: Ctrl-C comes here, and is passed on as a request to save and stop.
             msrun = subprocess.Popen(

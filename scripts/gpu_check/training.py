@@ -73,6 +73,8 @@ class Following:
 def train(device: str, precision: str, folder: Path) -> tuple[list[dict[str, Any]], str | None]:
     """The records of a training run's steps; why it failed, if it did."""
     command = [sys.executable, str(ROOT / "run.py"), *TRAINING, f"device={device}", f"device.precision={precision}"]
+    # From random weights gradients are large, and steps that overflow would have no counterpart on the CPU.
+    command.append("device.loss_scale=64")
     why = run([*command, f"outputs={folder / 'outputs'}", f"hydra.run.dir={folder / 'run'}"], minutes=30)
     file = folder / "run/metrics.jsonl"
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []

@@ -23,11 +23,12 @@ from vistr.device import use_device
 from vistr.errors import UserError
 from vistr.layers.parameters import set_value
 from vistr.models.vistr import VisTR, build_model
-from vistr.training.checkpoint import Metadata, load_weights, read_checkpoint
+from vistr.parallel import Ranks
+from vistr.training.checkpoint import Metadata, TrainingState, load_weights, read_checkpoint
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.step import StepResult, TrainingStep
 from vistr.training.tracking import Kind, Tracker
-from vistr.training.trainer import Plan, Trainer
+from vistr.training.trainer import Plan, Trainer, join_state
 
 # Six clips in batches of one, two a step: three steps an epoch.
 PLAN = Plan(
@@ -222,6 +223,16 @@ def test_a_run_saves_as_often_as_it_is_told(setup: Setup, tmp_path: Path, whole:
     assert_same_run(tmp_path, whole)
 
 
+def test_inside_an_epoch_only_as_many_ranks_go_on() -> None:
+    state = TrainingState(epoch=1, step_in_epoch=3, step=9, num_ranks=2)
+    with pytest.raises(UserError, match="inside epoch 2 with 2 processes and cannot go on there with 1: resume it"):
+        join_state(state, Ranks())
+    join_state(state, Ranks(0, 2))
+    between = TrainingState(epoch=1, step_in_epoch=0, step=9, num_ranks=2)
+    join_state(between, Ranks())
+    assert between.num_ranks == 1
+
+
 def test_a_run_that_ended_early_can_be_prolonged(setup: Setup, tmp_path: Path, whole: Path) -> None:
     setup.run(tmp_path, replace(PLAN, max_steps=4))
     assert [row["step"] for row in rows(tmp_path) if row["kind"] == "eval"] == [3, 4]
@@ -277,7 +288,7 @@ def test_an_overflow_of_half_precision_updates_nothing_and_the_run_goes_on(
         return replace(result, gradients=tuple(g * np.inf for g in result.gradients)) if len(scales) == 2 else result
 
     monkeypatch.setattr(TrainingStep, "__call__", spoiled)
-    setup.run(tmp_path, replace(PLAN, loss_scaling=True, max_steps=3))
+    setup.run(tmp_path, replace(PLAN, loss_scale=65536, max_steps=3))
     # Two batches a step: the first step overflows, the others go on at half the scale.
     assert scales == [65536] * 2 + [32768] * 4
     train = [row for row in rows(tmp_path) if row["kind"] == "train"]

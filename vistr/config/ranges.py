@@ -55,7 +55,13 @@ _POSITIVE = (
     "task.sweep_frames",
     "device.threads",
 )
-_ABOVE_ZERO = ("optimizer.learning_rate", "optimizer.clip_norm", "optimizer.drop_factor", "task.limit_minutes")
+_ABOVE_ZERO = (
+    "optimizer.learning_rate",
+    "optimizer.clip_norm",
+    "optimizer.drop_factor",
+    "task.limit_minutes",
+    "device.loss_scale",
+)
 # The least that videos are generated at.
 _FRAME_SIDES = ("task.height", "task.width", "task.sweep_heights")
 _NOT_NEGATIVE = (

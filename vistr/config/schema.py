@@ -134,14 +134,15 @@ class Task:
 class Device:
     """Where to compute; `threads: null` leaves their number to MindSpore.
 
-    With `precision: fp16` the network computes in half precision, with dynamic loss scaling in training; parameters,
-    normalisation, attention weights, matching and losses stay in float32.
+    With `precision: fp16` the network computes in half precision, with dynamic loss scaling (from `loss_scale`) in
+    training; parameters, normalisation, attention weights, matching and losses stay in float32.
     """
 
     target: str = "auto"
     id: int = 0
     threads: int | None = None
     precision: str = "fp32"
+    loss_scale: float = 65536.0
     recompute: bool = False
 
 

@@ -165,5 +165,5 @@ def make_plan(config: Config) -> Plan:
         evaluate_every=task.evaluate_every,
         checkpoint_every=task.checkpoint_every,
         save_minutes=task.save_minutes,
-        loss_scaling=config.device.precision == "fp16",
+        loss_scale=config.device.loss_scale if config.device.precision == "fp16" else None,
     )

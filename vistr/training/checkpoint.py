@@ -28,7 +28,7 @@ MODEL, OPTIMIZER = "model.", "optimizer."
 class TrainingState:
     """Where a training stands: `epoch` counted from 0, the optimizer steps done in it and in all.
 
-    `loss_scale` is that of half precision, None before its first step; `steps_at_scale` the steps since it changed.
+    `num_ranks` processes did them. `loss_scale` is that of half precision, None before its first step; `steps_at_scale` the steps since it changed.
     """
 
     epoch: int = 0
@@ -37,6 +37,7 @@ class TrainingState:
     best: float = -1.0
     loss_scale: float | None = None
     steps_at_scale: int = 0
+    num_ranks: int = 1
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from vistr.training.checkpoint import TrainingState
 
-FIRST_SCALE = 2.0**16
 LARGEST_SCALE = 2.0**24
 SMALLEST_SCALE = 2.0**-8
 STEPS_TO_GROW = 2000
@@ -16,18 +15,18 @@ class LossScale:
     It lives in the run's TrainingState, so that a resumed run goes on with it. In float32 it is 1 for good.
     """
 
-    def __init__(self, state: TrainingState, *, dynamic: bool) -> None:
-        self.state, self.dynamic = state, dynamic
-        if not dynamic:
-            state.loss_scale, state.steps_at_scale = 1.0, 0
+    def __init__(self, state: TrainingState, first: float | None) -> None:
+        """`first` is the factor of a new run, None for float32."""
+        self.state, self.dynamic = state, first is not None
+        if first is None:
+            state.loss_scale, state.steps_at_scale = None, 0
         elif state.loss_scale is None:
-            state.loss_scale = FIRST_SCALE
+            state.loss_scale = first
 
     @property
     def value(self) -> float:
-        """The factor to use now, a power of two: dividing by it again is exact."""
-        assert self.state.loss_scale is not None
-        return self.state.loss_scale
+        """The factor to use now."""
+        return 1.0 if self.state.loss_scale is None else self.state.loss_scale
 
     @property
     def can_shrink(self) -> bool:

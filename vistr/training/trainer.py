@@ -39,7 +39,10 @@ CONSOLE_LOSSES = ("loss", "class", "box", "giou", "mask", "dice")
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train and how often to do what; epochs and steps are the optimizer's."""
+    """How long to train and how often to do what; epochs and steps are the optimizer's.
+
+    `loss_scale` is half precision's first, None for float32.
+    """
 
     epochs: int
     max_steps: int | None
@@ -50,7 +53,7 @@ class Plan:
     evaluate_every: int
     checkpoint_every: int
     save_minutes: float
-    loss_scaling: bool = False
+    loss_scale: float | None = None
 
 
 class Trainer:
@@ -79,7 +82,8 @@ class Trainer:
         self.folder, self.device, self.evaluate = folder / "checkpoints", device, evaluate
         self.state: TrainingState = metadata.state
         self.ranks = ranks or Ranks()
-        self.scale = LossScale(metadata.state, dynamic=plan.loss_scaling)
+        join_state(self.state, self.ranks)
+        self.scale = LossScale(metadata.state, plan.loss_scale)
         self.steps_an_epoch = math.ceil(len(loader) / plan.accumulation_steps)
         self.total_steps = min(plan.epochs * self.steps_an_epoch, plan.max_steps or math.inf)
         self.progress = Progress(num_epochs=plan.epochs, total_steps=int(self.total_steps), start_step=self.state.step)
@@ -156,7 +160,7 @@ class Trainer:
             "memory_gb": memory,
             "compiled_graphs": num_compiled(),
         }
-        if self.plan.loss_scaling:
+        if self.scale.dynamic:
             values["loss_scale"] = scale
         values |= {f"seconds_{part}": spent for part, spent in seconds.items()}
         self.tracker.scalars(state.step, values, "train", epoch=state.epoch + 1)
@@ -224,9 +228,20 @@ class Trainer:
         kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint had been written yet"
         return (
             f"the {what} is {value} at step {self.state.step + 1} of epoch {self.state.epoch + 1}, on {clips};"
-            f" {kept}; lower optimizer.learning_rate{' or set device.precision=fp32' * self.plan.loss_scaling}"
+            f" {kept}; lower optimizer.learning_rate{' or set device.precision=fp32' * self.scale.dynamic}"
             " and try again"
         )
+
+
+def join_state(state: TrainingState, ranks: Ranks) -> None:
+    """Let this many ranks go on from `state`; UserError where others are half through an epoch, whose rest they alone
+    know."""
+    if state.step_in_epoch > 0 and state.num_ranks != ranks.size:
+        raise UserError(
+            f"the run stopped inside epoch {state.epoch + 1} with {state.num_ranks} processes and cannot go on there"
+            f" with {ranks.size}: resume it with as many, until the epoch ends"
+        )
+    state.num_ranks = ranks.size
 
 
 def group_normalisers(

@@ -1,6 +1,6 @@
 # `make` lists what there is. Every target makes the environment it needs in .venv, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock
+.PHONY: help demo test lint lock gpu-check
 
 SHELL := /bin/bash
 VENV := .venv
@@ -12,7 +12,7 @@ PYTHON ?=
 PYTHONS ?= python3.10 python3.11 python3.12
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 demo: $(VENV)/.installed  ## generate videos, train a small VisTR on them, evaluate it, draw what it finds
 	$(VENV)/bin/python run.py experiments=quickstart
@@ -23,6 +23,10 @@ test: $(VENV)/.installed lint  ## lint, check the types, run the tests
 lint: $(VENV)/.installed  ## ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+gpu-check: $(VENV)/.installed  ## install the CUDA libraries, and check the GPU against the CPU
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[gpu]'
+	$(VENV)/bin/python -m scripts.gpu_check $(ARGS)
 
 lock:  ## write constraints.txt anew from pyproject.toml
 	python3 scripts/lock.py $(PYTHONS)

@@ -29,5 +29,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     # Imported on first use: mindspore takes seconds, and much of the package does not need it.
     if name in _HOMES:
+        if name in ("build_model", "load_predictor"):
+            from vistr import gpu_runtime
+
+            gpu_runtime.prepare()
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from vistr import parallel
 from vistr.config import overrides as typed
 from vistr.config.compose import COMPOSITION_ERRORS, ROOT, finish, load_config, prepare
 from vistr.config.explanations import explain
@@ -20,6 +21,8 @@ from vistr.errors import UserError
 from vistr.tasks import run_task
 
 log = logging.getLogger(__name__)
+# Of several processes of one run the first alone writes into its folder, and says what it does.
+QUIET = ("hydra.output_subdir=null", "hydra/job_logging=errors")
 
 
 class JobFailed(Exception):
@@ -37,6 +40,9 @@ class BelowError(logging.Filter):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments (default: the command line's) ask for; returns the exit status."""
     _set_environment()
+    if parallel.is_scheduler():
+        parallel.serve()
+        return 0
     try:
         _launch(list(sys.argv[1:] if arguments is None else arguments))
     except (UserError, JobFailed) as error:
@@ -66,6 +72,8 @@ def _launch(arguments: list[str]) -> None:
     try:
         if sweep:
             ready.append(typed.leave_out_of_names(ready))
+        if parallel.rank() > 0:
+            ready += QUIET
         prepare()
         sys.argv = [sys.argv[0], *ready]
         hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")(run_job)()

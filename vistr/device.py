@@ -2,58 +2,65 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import resource
+from functools import lru_cache
 from typing import Literal
 
 import mindspore as ms
 
+from vistr import gpu_runtime, parallel
 from vistr.errors import UserError
 from vistr.layers import backend
 
 logger = logging.getLogger(__name__)
 DeviceName = Literal["CPU", "GPU"]
+_chosen: tuple[DeviceName, int | None] | None = None
 
 
 def use_device(target: str, index: int = 0) -> DeviceName:
     """Make "cpu", "gpu" or "auto" (the GPU where there is one) the device of everything built from now on.
 
+    Of several processes on one machine each takes a GPU of its own, counted from `index`.
     Raises UserError where a GPU is asked for and none can be used.
     """
     name: DeviceName = "CPU"
-    if target == "gpu" or (target == "auto" and has_driver()):
-        name = _use_gpu(index, required=target == "gpu")
+    if target == "gpu" or (target == "auto" and gpu_runtime.has_driver()):
+        name = _use_gpu(index + parallel.local_rank(), required=target == "gpu")
     if name == "CPU":
-        ms.set_device("CPU")
+        _set_device("CPU", None)
     backend.use("native" if name == "GPU" else "gather")
+    _say(logging.INFO, f"computing on the {name}")
     return name
 
 
-def has_driver() -> bool:
-    """Whether an NVIDIA driver is installed."""
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
-
-
 def _use_gpu(index: int, required: bool) -> DeviceName:
-    if not has_driver():
-        raise UserError("device=gpu: there is no NVIDIA driver (libcuda.so.1); install one, or run with device=cpu")
-    try:
-        ms.set_device("GPU", index)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        if required:
-            raise UserError(
-                f"device=gpu: MindSpore cannot use GPU {index} ({reason}); it needs CUDA 11.6 and cuDNN 8 with"
-                " CUDA_HOME set, or run with device=cpu"
-            ) from error
-        logger.warning("a GPU is there, but MindSpore cannot use it: %s", reason)
-        return "CPU"
-    return "GPU"
+    lacking = gpu_runtime.missing()
+    if lacking is None:
+        try:
+            _set_device("GPU", index)
+        except (RuntimeError, ValueError) as error:
+            lacking = f"MindSpore cannot use GPU {index}: {str(error).strip().splitlines()[0]}"
+        else:
+            return "GPU"
+    if required:
+        raise UserError(f"device=gpu: {lacking}; or run with device=cpu")
+    _say(logging.WARNING, f"the GPU is left unused: {lacking}")
+    return "CPU"
+
+
+def _set_device(name: DeviceName, index: int | None) -> None:
+    """Choose a device, unless it is chosen: once the ranks of a run are joined MindSpore allows no further choice."""
+    global _chosen
+    if _chosen != (name, index):
+        ms.set_device(name, index)
+        _chosen = (name, index)
+
+
+@lru_cache
+def _say(level: int, message: str) -> None:
+    """Log it the first time: the device is chosen anew for every network."""
+    logger.log(level, message)
 
 
 def peak_memory_gb(name: DeviceName) -> float:

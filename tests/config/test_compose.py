@@ -114,6 +114,8 @@ def test_a_pattern_is_an_input(files: Path) -> None:
     (files / "frames" / "a [1].png").write_text("")
     config = load_config(["task=infer", "checkpoint=weights.ckpt", "input=frames/*.png"])
     assert config.input == str(files / "frames" / "*.png")
+
+
 def test_an_address_on_the_hub_stays_as_it_is(files: Path) -> None:
     config = load_config(["init=hf://owner/name@v1/folder/file.pth"])
     assert config.init == "hf://owner/name@v1/folder/file.pth"

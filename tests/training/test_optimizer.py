@@ -47,7 +47,7 @@ def by_formula(num_updates: int) -> tuple[list[np.ndarray], list[float]]:
 
 def step(optimizer: AdamW, update: int) -> float:
     tensors = [Tensor(g) for g in gradients(update)]
-    return float(optimizer.step(tensors, (1e-3, 1e-2)).asnumpy())
+    return optimizer.step(tensors, (1e-3, 1e-2))
 
 
 def assert_values(variables: list[Parameter], expected: list[np.ndarray]) -> None:
@@ -91,6 +91,24 @@ def test_without_a_clipping_norm_gradients_stay_as_they_are(variables: list[Para
     step(unclipped, 1)
     first = unclipped.first[2].asnumpy()
     np.testing.assert_allclose(first, 0.09 * gradients(0)[2] + 0.1 * gradients(1)[2], rtol=1e-4, atol=1e-6)
+
+
+def test_scaled_gradients_update_as_plain_ones_do(variables: list[Parameter], optimizer: AdamW) -> None:
+    for update in range(3):
+        expected, norms = by_formula(update + 1)
+        norm = optimizer.step([Tensor(1024 * g) for g in gradients(update)], (1e-3, 1e-2), 1024.0)
+        assert norm == pytest.approx(norms[-1], rel=1e-5)
+        assert_values(variables, expected)
+
+
+def test_gradients_that_are_not_finite_update_nothing(variables: list[Parameter], optimizer: AdamW) -> None:
+    step(optimizer, 0)
+    before = [v.asnumpy() for v in variables]
+    spoiled = gradients(1)
+    spoiled[0].flat[3] = np.inf
+    assert not np.isfinite(optimizer.step([Tensor(g) for g in spoiled], (1e-3, 1e-2)))
+    assert optimizer.num_updates == 1
+    assert_values(variables, before)
 
 
 def test_rates_drop_at_their_epoch() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -170,6 +171,32 @@ def test_errors_of_classes_and_of_counts() -> None:
     assert matching_errors(logits, classes, CLIP.targets) == pytest.approx(
         {"class_error": 200 / 3, "cardinality_error": 1}
     )
+
+
+def test_a_scale_is_in_the_gradients_and_not_in_the_losses(step: TrainingStep, compiled: StepResult) -> None:
+    scaled = step(CLIP, None, None, 1024.0)
+    assert scaled.losses == pytest.approx(compiled.losses, rel=1e-5)
+    assert_same([g / 1024 for g in arrays(scaled.gradients)], arrays(compiled.gradients), step)
+
+
+def test_half_precision_follows_float32_and_accumulates(compiled: StepResult, step: TrainingStep) -> None:
+    half = tiny.eager(tiny.training_step(tiny.eager(tiny.model(device=Device(precision="fp16")))))
+    images, context = half.model.prepare(CLIP.frames, CLIP.padding)
+    found = half.model.detect(images, context, None)
+    kinds = [x.dtype for x in (images, found.states, found.logits, found.boxes)]
+    assert kinds == [ms.float16, ms.float16, ms.float32, ms.float32]
+    result = half(CLIP, None, None, 1024.0)
+    parts = ("loss", "class", "box", "giou", "mask", "dice")
+    assert {n: result.losses[n] for n in parts} == pytest.approx({n: compiled.losses[n] for n in parts}, rel=5e-3)
+    assert all(g.dtype == ms.float32 for g in result.gradients)
+    ours, theirs = (np.concatenate([g.ravel() for g in arrays(r.gradients)]) for r in (result, compiled))
+    assert np.dot(ours, theirs) / (np.linalg.norm(ours) * np.linalg.norm(theirs)) > 0.999
+    assert np.linalg.norm(ours) / 1024 == pytest.approx(np.linalg.norm(theirs), rel=1e-2)
+    group = [CLIP, OTHER]
+    normalisers = group_normalisers(group, tiny.NUM_INSTANCES, 0.1)
+    apart = [half(batch, None, normalisers, 1024.0) for batch in group]
+    together = step(tiny.join(group), None)
+    assert sum(r.losses["loss"] for r in apart) == pytest.approx(together.losses["loss"], rel=5e-3)
 
 
 def test_a_batch_without_objects_has_only_class_losses(step: TrainingStep) -> None:

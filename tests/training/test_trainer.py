@@ -23,11 +23,12 @@ from vistr.device import use_device
 from vistr.errors import UserError
 from vistr.layers.parameters import set_value
 from vistr.models.vistr import VisTR, build_model
-from vistr.training.checkpoint import Metadata, load_weights, read_checkpoint
+from vistr.parallel import Ranks
+from vistr.training.checkpoint import Metadata, TrainingState, load_weights, read_checkpoint
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.step import StepResult, TrainingStep
 from vistr.training.tracking import Kind, Tracker
-from vistr.training.trainer import Plan, Trainer
+from vistr.training.trainer import Plan, Trainer, join_state
 
 # Six clips in batches of one, two a step: three steps an epoch.
 PLAN = Plan(
@@ -222,6 +223,16 @@ def test_a_run_saves_as_often_as_it_is_told(setup: Setup, tmp_path: Path, whole:
     assert_same_run(tmp_path, whole)
 
 
+def test_inside_an_epoch_only_as_many_ranks_go_on() -> None:
+    state = TrainingState(epoch=1, step_in_epoch=3, step=9, num_ranks=2)
+    with pytest.raises(UserError, match="inside epoch 2 with 2 processes and cannot go on there with 1: resume it"):
+        join_state(state, Ranks())
+    join_state(state, Ranks(0, 2))
+    between = TrainingState(epoch=1, step_in_epoch=0, step=9, num_ranks=2)
+    join_state(between, Ranks())
+    assert between.num_ranks == 1
+
+
 def test_a_run_that_ended_early_can_be_prolonged(setup: Setup, tmp_path: Path, whole: Path) -> None:
     setup.run(tmp_path, replace(PLAN, max_steps=4))
     assert [row["step"] for row in rows(tmp_path) if row["kind"] == "eval"] == [3, 4]
@@ -276,6 +287,28 @@ def test_a_loss_that_is_not_finite_names_the_clips_and_keeps_the_checkpoint(setu
     assert read_checkpoint(last).metadata.state.step == STEPS_AN_EPOCH
     assert all(np.isfinite(value).all() for value in read_checkpoint(last).model.values())
     assert rows(tmp_path)[-1]["step"] == 4
+
+
+def test_an_overflow_of_half_precision_updates_nothing_and_the_run_goes_on(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, scales = TrainingStep.__call__, []
+
+    def spoiled(self: TrainingStep, *inputs: Any) -> StepResult:
+        result = good(self, *inputs)
+        scales.append(inputs[-1])
+        return replace(result, gradients=tuple(g * np.inf for g in result.gradients)) if len(scales) == 2 else result
+
+    monkeypatch.setattr(TrainingStep, "__call__", spoiled)
+    setup.run(tmp_path, replace(PLAN, loss_scale=65536, max_steps=3))
+    # Two batches a step: the first step overflows, the others go on at half the scale.
+    assert scales == [65536] * 2 + [32768] * 4
+    train = [row for row in rows(tmp_path) if row["kind"] == "train"]
+    assert [row["loss_scale"] for row in train] == [65536, 32768, 32768]
+    assert [row["grad_norm"] is None for row in train] == [True, False, False]
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint.metadata.state.loss_scale == 32768
+    assert int(checkpoint.optimizer["num_updates"]) == 2
 
 
 def test_a_gradient_that_is_not_finite_stops_too(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,4 +91,3 @@ def _check_dataset(config: Config) -> None:
         raise UserError(
             "dataset.split=holdout has no videos with dataset.holdout=0: choose dataset.split=train, or hold some out."
         )
-

@@ -102,7 +102,12 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
     return adopted
 
 
-def _compose(overrides: Sequence[str]) -> DictConfig:
+def run_folder(overrides: Sequence[str]) -> Path:
+    """The folder `python run.py <overrides>` would make now."""
+    return Path(_compose(typed.ready(overrides), with_hydra=True).hydra.run.dir).absolute()
+
+
+def _compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
     if not (ROOT / "conf" / "config.yaml").is_file():
         raise UserError(f"There is no conf/ in {ROOT}: install from a clone, with pip install -e.")
     prepare()
@@ -111,7 +116,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            return compose("config", list(overrides))
+            return compose("config", list(overrides), return_hydra_config=with_hydra)
     except COMPOSITION_ERRORS as error:
         raise UserError(explain(error, overrides)) from error
     finally:

@@ -21,7 +21,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         *("convert", "inspect", "average", "export"),
     ),
     "device.target": ("auto", "cpu", "gpu"),
-    "device.precision": ("fp32",),
+    "device.precision": ("fp32", "fp16"),
 }
 
 _POSITIVE = (
@@ -67,6 +67,7 @@ _ABOVE_ZERO = (
     "optimizer.drop_factor",
     "task.limit_minutes",
     "task.frames_per_second",
+    "device.loss_scale",
 )
 # The least that videos are generated at.
 _FRAME_SIDES = ("task.height", "task.width", "task.sweep_heights")

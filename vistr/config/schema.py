@@ -142,12 +142,17 @@ class Task:
 
 @dataclass
 class Device:
-    """Where to compute; `threads: null` leaves their number to MindSpore."""
+    """Where to compute; `threads: null` leaves their number to MindSpore.
+
+    With `precision: fp16` the network computes in half precision, with dynamic loss scaling (from `loss_scale`) in
+    training; parameters, normalisation, attention weights, matching and losses stay in float32.
+    """
 
     target: str = "auto"
     id: int = 0
     threads: int | None = None
     precision: str = "fp32"
+    loss_scale: float = 65536.0
     recompute: bool = False
 
 

@@ -199,7 +199,7 @@ def _train_once(
     loaded = time.perf_counter()
     result = step(batch, noise(number))
     stepped = time.perf_counter()
-    optimizer.step(result.gradients, rates).asnumpy()
+    optimizer.step(result.gradients, rates)
     ended = time.perf_counter()
     parts = {name: result.seconds[name] for name in ("forward", "match", "backward")}
     parts |= {"data": loaded - started, "optimizer": ended - stepped}

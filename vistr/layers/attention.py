@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops import constexpr
@@ -85,8 +86,9 @@ class Attend(nn.Cell):
             if parts:
                 # One chunk after the other: the scheduler would hold the weights of all at once.
                 rows = ops.depend(rows, parts[-1])
-            weights = self.softmax(self.rows_by_rows(rows, k[start : start + step]))
-            parts = (*parts, self.rows_by_columns(self.dropped(weights, noise, start), v[start : start + step]))
+            weights = self.weights(rows, k[start : start + step])
+            dropped = self.dropped(weights, noise, start).astype(v.dtype)
+            parts = (*parts, self.rows_by_columns(dropped, v[start : start + step]))
         return self.merge(parts, batch, num_queries, channels)
 
     def bprop(
@@ -105,18 +107,22 @@ class Attend(nn.Cell):
             end = start + step
             d = dout_heads[start:end]
             rows = ops.depend(q_wide[start:end], (dqs[-1], dks[-1]) if dqs else d)
-            weights = self.softmax(self.rows_by_rows(rows, k_wide[start:end]))
-            dvs.append(self.columns_by_columns(self.dropped(weights, noise, start), d))
+            weights = self.weights(rows, k_wide[start:end])
+            dvs.append(self.columns_by_columns(self.dropped(weights, noise, start).astype(d.dtype), d))
             # The difference first: the two are close, and their products with the weights would round apart.
-            dweights = self.dropped(self.rows_by_rows(d, v_plain[start:end]), noise, start)
-            sums = self.rows_by_columns(weights * dweights, ops.ones((d.shape[0], num_keys, 1), d.dtype))
-            spread = self.rows_by_columns(sums, ops.ones((d.shape[0], 1, num_keys), d.dtype))
-            dscores = weights * (dweights - spread)
+            dweights = self.dropped(self.rows_by_rows(d, v_plain[start:end]).astype(ms.float32), noise, start)
+            sums = self.rows_by_columns(weights * dweights, ops.ones((d.shape[0], num_keys, 1), ms.float32))
+            spread = self.rows_by_columns(sums, ops.ones((d.shape[0], 1, num_keys), ms.float32))
+            dscores = (weights * (dweights - spread)).astype(d.dtype)
             dqs.append(self.rows_by_columns(dscores, k_plain[start:end]))
             dks.append(self.columns_by_columns(dscores, q_plain[start:end]))
         dq = self.merge(dqs, batch, num_queries, channels)
         dk, dv = self.merge(dks, batch, num_keys, channels), self.merge(dvs, batch, num_keys, channels)
         return dq, dk, dv, ops.zeros_like(blocked), ops.zeros_like(noise)
+
+    def weights(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Attention weights of some heads, float32 in every precision: thousands of keys share a sum of one."""
+        return self.softmax(self.rows_by_rows(queries, keys).astype(ms.float32))
 
     def split(self, x: Tensor, extra: int, blocked: Tensor) -> Tensor:
         """`[B, L, C] -> [B * heads, L, C / heads]`, with 1 (`extra` 1) or `blocked` (2) as one more channel."""

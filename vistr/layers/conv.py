@@ -141,7 +141,7 @@ class ConvNorm(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         if self.calibrating:
-            self.norm.calibrate(self.run(x, self.weight))
+            self.norm.calibrate(self.run(x, self.weight.astype(x.dtype)))
         scale, shift = self.norm()
         if x.shape[0] * x.shape[1] * x.shape[2] < self.weight.size // self.weight.shape[0]:
             out = self.scale_columns(self.run(x, self.weight.astype(x.dtype)), scale.astype(x.dtype))

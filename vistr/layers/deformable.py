@@ -55,7 +55,8 @@ class OffsetConv(Conv2d):
     def plane(self, x: Tensor, rows: Tensor) -> Tensor:
         weight = ops.gather(self.weight, rows, 0).astype(x.dtype)
         out = add_bias(self.run(x, weight), ops.gather(self.bias, rows, 0))
-        return out.reshape(x.shape[0], -1, NUM_TAPS)
+        # Places in an image, which half precision would round to an eighth of a pixel.
+        return out.reshape(x.shape[0], -1, NUM_TAPS).astype(ms.float32)
 
 
 class BilinearTaps(nn.Cell):

@@ -88,7 +88,7 @@ def repeat_rows(rows: Tensor, length: int) -> Tensor:
 
 
 class LayerNorm(nn.Cell):
-    """Layer normalisation over the last axis."""
+    """Layer normalisation over the last axis, computed in float32."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -97,4 +97,4 @@ class LayerNorm(nn.Cell):
         self.normalise = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=1e-5)
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.normalise(x, self.weight.astype(x.dtype), self.bias.astype(x.dtype))[0]
+        return self.normalise(x.astype(ms.float32), self.weight, self.bias)[0].astype(x.dtype)

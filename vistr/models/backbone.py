@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from vistr.layers.conv import ConvNorm
@@ -130,6 +131,6 @@ def calibrate(backbone: ResNet, images: Tensor) -> None:
     layers = [cell for _, cell in backbone.cells_and_names() if isinstance(cell, ConvNorm)]
     for layer in layers:
         layer.calibrating = True
-    backbone(images)
+    backbone(images.astype(ms.float32))
     for layer in layers:
         layer.calibrating = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
@@ -35,13 +36,15 @@ class Detector(nn.Cell):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The backbone's last map `[B*T, h, w, C]`, `position [B, L, C]`, `blocked [B, L]` with L = T*h*w.
 
-        Returns logits `[layers, B, Q, num_logits]`, boxes `[layers, B, Q, 4]`, the last states `[B, Q, C]` and the
-        memory `[B*T, h, w, C]`.
+        Returns float32 logits `[layers, B, Q, num_logits]` and boxes `[layers, B, Q, 4]`, the last states `[B, Q, C]`
+        and the memory `[B*T, h, w, C]`.
         """
         tokens = self.input_proj(stride32)
         batch, channels = position.shape[0], position.shape[2]
         states, memory = self.transformer(
             tokens.reshape(batch, -1, channels), self.query_embed.astype(tokens.dtype), position, blocked, noise
         )
+        # Matching and losses are computed in float32, and so are the heads they read.
+        exact = states.astype(ms.float32)
         last = states.shape[0] - 1  # ONNX export takes an index of -1 for an empty slice
-        return self.class_embed(states), self.bbox_embed(states), states[last], memory.reshape(tokens.shape)
+        return self.class_embed(exact), self.bbox_embed(exact), states[last], memory.reshape(tokens.shape)

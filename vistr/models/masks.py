@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops import constexpr
@@ -58,7 +59,8 @@ class AttentionMap(nn.Cell):
         by_head = query * head_membership(channels, self.num_heads).astype(query.dtype)
         scores = self.keys_by_queries(keys.reshape(n, h * w, channels), by_head)
         scores = scores + blocked.reshape(n, h * w, 1).astype(scores.dtype)
-        return ops.softmax(scores.reshape(n, -1), -1).reshape(n, h, w, self.num_heads)
+        weights = ops.softmax(scores.reshape(n, -1).astype(ms.float32), -1)
+        return weights.astype(keys.dtype).reshape(n, h, w, self.num_heads)
 
 
 class SplitConv(nn.Cell):
@@ -164,7 +166,7 @@ class Segmenter(nn.Cell):
     def construct(
         self, shared: tuple[Tensor, ...], states: Tensor, blocked: Tensor, query_rows: Tensor, frame_rows: Tensor
     ) -> Tensor:
-        """Mask logits `[K, T, H/4, W/4]` of K sequences.
+        """Mask logits, float32 `[K, T, H/4, W/4]` of K sequences.
 
         `shared` is what `of_memory` gives, then what `mask_head.adapt` gives; `states [B*T*N, C]` the last decoder
         states; `blocked [B*T, h*w]`; `query_rows`, `frame_rows` int32 `[K, T]` the query and frame of every image.
@@ -175,4 +177,4 @@ class Segmenter(nn.Cell):
         keys = of_frames(shared[0], frames)
         attention = self.bbox_attention(queries, keys, ops.gather(blocked, frames, 0))
         x = self.mask_head(attention, shared[1:], frames)
-        return self.insmask_head(x.reshape(num_sequences, num_frames, *x.shape[1:]))
+        return self.insmask_head(x.reshape(num_sequences, num_frames, *x.shape[1:])).astype(ms.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -20,9 +20,14 @@ from vistr.models.transformer import Transformer
 if TYPE_CHECKING:
     from vistr.config import Config
 
-BLOCKED = -1e9
+# Of a size that half precision has: what it is added to vanishes beside it, and so does its exponential.
+BLOCKED = -3e4
 PIXELS_A_CALL = 400_000
 BACKBONE_PIXELS_A_CALL = 600_000
+
+
+Precision = Literal["fp32", "fp16"]
+DTYPES: dict[Precision, type[np.floating]] = {"fp32": np.float32, "fp16": np.float16}
 
 
 class Outputs(NamedTuple):
@@ -41,7 +46,7 @@ class Outputs(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What the host computes from a batch's padding: float32 arrays ready for the network."""
+    """What the host computes from a batch's padding: arrays ready for the network, in its precision."""
 
     position: Tensor
     """`[B, L, C]`, L = T*h*w."""
@@ -72,12 +77,21 @@ class VisTR(nn.Cell):
     """The whole network. Call it with frames and padding, or use `detector` and `segmenter` one by one."""
 
     def __init__(
-        self, detector: Detector, segmenter: Segmenter, *, channels: int, num_instances: int, stride: int
+        self,
+        detector: Detector,
+        segmenter: Segmenter,
+        *,
+        channels: int,
+        num_instances: int,
+        stride: int,
+        precision: Precision = "fp32",
     ) -> None:
         super().__init__()
         self.detector = detector
         self.segmenter = segmenter
         self.channels, self.num_instances, self.stride = channels, num_instances, stride
+        # Every layer computes in the precision of what it is given; parameters are float32 throughout.
+        self.dtype = DTYPES[precision]
 
         def backbone(images: Tensor) -> Any:
             return detector.backbone(images)
@@ -145,14 +159,15 @@ class VisTR(nn.Cell):
         return Tensor(np.ascontiguousarray(masks.swapaxes(1, 2)).reshape(batch, -1, height, width))
 
     def prepare(self, frames: Tensor | np.ndarray, padding: Tensor | np.ndarray) -> tuple[Tensor, Context]:
-        """Channels-last images `[B*T, H, W, 3]` and the context of their padding."""
+        """Channels-last images `[B*T, H, W, 3]`, in the network's precision, and the context of their padding."""
         images = frames.asnumpy() if isinstance(frames, Tensor) else np.asarray(frames)
         mask = padding.asnumpy() if isinstance(padding, Tensor) else np.asarray(padding)
         batch, _, _, height, width = images.shape
-        images = np.ascontiguousarray(images.transpose(0, 1, 3, 4, 2), np.float32).reshape(-1, height, width, 3)
+        images = np.ascontiguousarray(images.transpose(0, 1, 3, 4, 2), self.dtype).reshape(-1, height, width, 3)
         small = shrink_padding(mask.astype(bool), -(-height // self.stride), -(-width // self.stride))
-        blocked = np.where(small, np.float32(BLOCKED), np.float32(0)).reshape(batch, -1)
-        return Tensor(images), Context(Tensor(position_code(small, self.channels)), Tensor(blocked))
+        blocked = np.where(small, BLOCKED, 0).astype(self.dtype).reshape(batch, -1)
+        position = position_code(small, self.channels).astype(self.dtype, copy=False)
+        return Tensor(images), Context(Tensor(position), Tensor(blocked))
 
 
 def backbone_chunk(images: Tensor) -> int:
@@ -228,4 +243,5 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
         channels=transformer.hidden_dim,
         num_instances=config.num_instances,
         stride=16 if config.backbone.dilation else 32,
+        precision=cast(Precision, config.device.precision),
     )

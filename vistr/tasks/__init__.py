@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 
+from vistr import gpu_runtime
 from vistr.config import Config
 
 
@@ -13,6 +14,8 @@ def run_task(config: Config) -> dict[str, float]:
     if config.device.threads is not None:
         # MindSpore reads it once, when a task imports it.
         os.environ["OMP_NUM_THREADS"] = str(config.device.threads)
+    if config.device.target != "cpu":
+        gpu_runtime.prepare()
     task = importlib.import_module(f"vistr.tasks.{config.task.name}")
     figures: dict[str, float] = task.run(config)
     return figures

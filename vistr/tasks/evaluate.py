@@ -7,11 +7,13 @@ from pathlib import Path
 
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
+from vistr.device import use_device
 from vistr.models.vistr import build_model
+from vistr.parallel import join
 from vistr.tasks.reporting import evaluate_videos, run_settings
 from vistr.tasks.sources import evaluation_videos, with_categories
 from vistr.training.checkpoint import load_weights, read_checkpoint
-from vistr.training.tracking import Tracker
+from vistr.training.tracking import open_tracker
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +27,17 @@ def run(config: Config) -> dict[str, float]:
     checkpoint = read_checkpoint(config.checkpoint)
     config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
     assert config.run_dir is not None
-    videos = with_categories(evaluation_videos(config), checkpoint.metadata.categories, checkpoint.path)
+    ranks = join(use_device(config.device.target, config.device.id))
+    with ranks.first_ahead():
+        videos = with_categories(evaluation_videos(config), checkpoint.metadata.categories, checkpoint.path)
     model = build_model(config, len(checkpoint.metadata.categories))
     load_weights(model, checkpoint)
     logger.info("%s, %d videos (%s)", checkpoint.path, len(videos.videos), videos.annotation_file)
     folder = Path(config.run_dir)
-    with Tracker(folder) as tracker:
+    with open_tracker(folder, ranks) as tracker:
         tracker.text("config", run_settings(config))
         state = checkpoint.metadata.state
-        figures = evaluate_videos(config, model, videos, folder, tracker, state.step, state.epoch)
+        figures = evaluate_videos(config, model, videos, folder, tracker, state.step, state.epoch, ranks=ranks)
+    ranks.wait()
     logger.info("results.json, results.zip and pictures: %s", folder / "results")
     return figures

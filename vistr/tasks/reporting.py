@@ -20,6 +20,7 @@ from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate
 from vistr.inference.predictor import ClipSettings, Predictor
 from vistr.models.vistr import VisTR
+from vistr.parallel import Ranks
 from vistr.results.pictures import video_sheet
 from vistr.training.tracking import Kind, Tracker
 
@@ -35,14 +36,38 @@ def evaluate_videos(
     step: int = 0,
     epoch: int = 0,
     kind: Kind = "eval",
+    ranks: Ranks | None = None,
 ) -> dict[str, float]:
     """Run the network over the videos and write what it found: results, pictures and, with a truth, the figures.
 
-    `kind` is what the figures are recorded as.
+    `kind` is what the figures are recorded as. Several ranks share the videos; the first puts together what they
+    found, as one process alone would have.
     """
+    ranks = ranks or Ranks()
     if not video_set.videos:
         return {}
-    results, seconds = find_tracks(config, model, video_set)
+    found, seconds = find_tracks(config, model, video_set, ranks)
+    parts = ranks.collect(found)
+    figures: dict[str, float] = {}
+    if parts is not None:
+        results = [entry for i in range(len(video_set.videos)) for entry in parts[i % ranks.size][i // ranks.size]]
+        figures = report_results(config, video_set, results, seconds, folder, tracker, step, epoch, kind)
+    first: dict[str, float] = ranks.exchange(figures)[0]
+    return first
+
+
+def report_results(
+    config: Config,
+    video_set: VideoSet,
+    results: list[dict[str, Any]],
+    seconds: float,
+    folder: Path,
+    tracker: Tracker,
+    step: int,
+    epoch: int,
+    kind: Kind,
+) -> dict[str, float]:
+    """Write results and pictures; the figures, where there is a truth."""
     write_results(folder / "results", results)
     draw_videos(config, video_set, results, folder / "results", tracker, step, kind)
     frames = sum(len(v) for v in video_set.videos)
@@ -61,21 +86,24 @@ def evaluate_videos(
     return evaluation.figures
 
 
-def find_tracks(config: Config, model: VisTR, video_set: VideoSet) -> tuple[list[dict[str, Any]], float]:
-    """Official results entries of all videos, and the seconds they took."""
+def find_tracks(
+    config: Config, model: VisTR, video_set: VideoSet, ranks: Ranks
+) -> tuple[list[list[dict[str, Any]]], float]:
+    """Official results entries of this rank's videos, every so many-th of all, and the seconds they took."""
     dataset = config.dataset
     settings = ClipSettings(
         config.num_frames, dataset.short_side, dataset.long_side, dataset.size_divisor, dataset.clip_overlap
     )
     predictor = Predictor(model, settings, min_score=config.task.min_score)
-    results: list[dict[str, Any]] = []
+    results: list[list[dict[str, Any]]] = []
+    videos = video_set.videos[ranks.rank :: ranks.size]
     started = said = time.monotonic()
-    for count, video in enumerate(video_set.videos, 1):
-        results += predictor.results(video_set, video)
+    for count, video in enumerate(videos, 1):
+        results.append(predictor.results(video_set, video))
         if time.monotonic() - said > 30:
             said = time.monotonic()
-            left = (said - started) / count * (len(video_set.videos) - count)
-            logger.info("%d of %d videos, %.0f s left", count, len(video_set.videos), left)
+            left = (said - started) / count * (len(videos) - count)
+            logger.info("%d of %d videos, %.0f s left", count, len(videos), left)
     return results, time.monotonic() - started
 
 

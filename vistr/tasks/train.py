@@ -16,12 +16,13 @@ from vistr.losses.criterion import Weights
 from vistr.losses.matching import Costs
 from vistr.models.backbone import calibrate
 from vistr.models.vistr import VisTR, build_model
+from vistr.parallel import Ranks, join
 from vistr.tasks.reporting import evaluate_videos, run_settings, say_where_things_are
 from vistr.tasks.sources import training_videos
 from vistr.training.checkpoint import Metadata, load_weights, read_checkpoint
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.step import TrainingStep
-from vistr.training.tracking import Tracker
+from vistr.training.tracking import open_tracker
 from vistr.training.trainer import Plan, Trainer
 from vistr.weights.initial import load_initial
 
@@ -33,8 +34,11 @@ def run(config: Config) -> dict[str, float]:
     assert config.run_dir is not None
     folder = Path(config.run_dir)
     device = use_device(config.device.target, config.device.id)
-    logger.info("computing on the %s", device)
-    videos, judged = training_videos(config)
+    ranks = join(device)
+    if ranks.size > 1:
+        logger.info("%d processes, %d clips a step", ranks.size, clips_a_step(config) * ranks.size)
+    with ranks.first_ahead():
+        videos, judged = training_videos(config)
     logger.info("training: %d videos of %s", len(videos.videos), videos.annotation_file)
     logger.info("evaluation: %d videos (dataset.split=%s)", len(judged.videos), config.dataset.split)
     model = build_model(config, len(videos.categories))
@@ -45,12 +49,15 @@ def run(config: Config) -> dict[str, float]:
         step.parameters, weight_decay=settings.weight_decay, clip_norm=settings.clip_norm, ema=settings.ema
     )
     metadata = Metadata(to_dict(config), list(videos.categories))
-    loader = make_loader(config, videos)
+    loader = make_loader(config, videos, ranks)
     if config.init is not None:
         load_initial(model, config.init, videos.names)
     elif config.resume is None:
-        with closing(loader.epoch(0)) as batches:
-            batch = next(batches)
+        # What one process alone would start with: all ranks take the first clips of all.
+        with closing(
+            make_loader(config, videos, batch_size=config.optimizer.batch_size * ranks.size).epoch(0)
+        ) as all_clips:
+            batch = next(all_clips)
             calibrate(model.detector.backbone, model.prepare(batch.frames, batch.padding)[0])
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")
     if config.resume is not None:
@@ -60,17 +67,19 @@ def run(config: Config) -> dict[str, float]:
         metadata.state, metadata.metrics = checkpoint.metadata.state, checkpoint.metadata.metrics
         logger.info("going on after step %d", metadata.state.step)
     resume_step = metadata.state.step if config.resume is not None else None
-    with Tracker(folder, resume_step=resume_step) as tracker:
+    ranks.share(list(model.get_parameters()))
+    with open_tracker(folder, ranks, resume_step=resume_step) as tracker:
         tracker.text("config", run_settings(config))
         parameters = {o.partition("=")[0].lstrip("+"): o.partition("=")[2] for o in config.overrides}
         tracker.hparams(parameters, {})
 
         def evaluate(step_number: int, epoch: int) -> dict[str, float]:
-            figures = evaluate_videos(config, model, judged, folder, tracker, step_number, epoch)
+            at = (step_number, epoch)
+            figures = evaluate_videos(config, model, judged, folder, tracker, *at, ranks=ranks)
             if optimizer.average is not None:
                 with optimizer.average.in_place():
                     where = folder / "ema"
-                    of_average = evaluate_videos(config, model, judged, where, tracker, step_number, epoch, "ema")
+                    of_average = evaluate_videos(config, model, judged, where, tracker, *at, "ema", ranks)
                 figures |= {f"ema_{name}": value for name, value in of_average.items()}
             return figures
 
@@ -86,6 +95,7 @@ def run(config: Config) -> dict[str, float]:
             folder,
             device,
             evaluate,
+            ranks,
         )
         figures = trainer.run()
         tracker.hparams(parameters, {f"eval/{name}": value for name, value in figures.items()})
@@ -117,8 +127,15 @@ def make_schedule(config: Config) -> Schedule:
     )
 
 
-def make_loader(config: Config, videos: VideoSet) -> ClipLoader:
-    """Shuffled, augmented clips of the training videos."""
+def clips_a_step(config: Config) -> int:
+    """Clips that one process contributes to an optimizer step."""
+    return config.optimizer.batch_size * config.optimizer.accumulation_steps
+
+
+def make_loader(
+    config: Config, videos: VideoSet, ranks: Ranks | None = None, batch_size: int | None = None
+) -> ClipLoader:
+    """Shuffled, augmented clips of the training videos, or this rank's share of them."""
     dataset = config.dataset
     augmentation = dataset.augmentation
     recipe = Recipe(
@@ -133,7 +150,7 @@ def make_loader(config: Config, videos: VideoSet) -> ClipLoader:
     return ClipLoader(
         videos,
         num_frames=config.num_frames,
-        batch_size=config.optimizer.batch_size,
+        batch_size=batch_size or config.optimizer.batch_size,
         recipe=recipe,
         short_side=dataset.short_side,
         long_side=dataset.long_side,
@@ -141,6 +158,7 @@ def make_loader(config: Config, videos: VideoSet) -> ClipLoader:
         seed=config.seed,
         num_workers=dataset.num_workers,
         shuffle=True,
+        shard=(ranks or Ranks()).shard,
     )
 
 
@@ -157,4 +175,5 @@ def make_plan(config: Config) -> Plan:
         evaluate_every=task.evaluate_every,
         checkpoint_every=task.checkpoint_every,
         save_minutes=task.save_minutes,
+        loss_scale=config.device.loss_scale if config.device.precision == "fp16" else None,
     )

@@ -40,13 +40,20 @@ QUERIES = "detector.query_embed"
 @dataclass
 class TrainingState:
     """Where a training stands: `epoch` counted from 0, the optimizer steps done in it and in all, the best AP so far
-    (of the weights, and of their moving average)."""
+    (of the weights, and of their moving average).
+
+    `num_ranks` processes did them. `loss_scale` is that of half precision, None before its first step;
+    `steps_at_scale` the steps since it changed.
+    """
 
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
     best: float = -1.0
     best_ema: float = -1.0
+    loss_scale: float | None = None
+    steps_at_scale: int = 0
+    num_ranks: int = 1
 
 
 @dataclass

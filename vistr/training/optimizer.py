@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,29 +92,38 @@ class AdamW(nn.Cell):
         self.each = ops.HyperMap()
 
         @ms.jit
+        def norm(*gradients: Tensor) -> Tensor:
+            return ops.sqrt(ops.addn(self.each(_square_sum, gradients)))
+
+        @ms.jit
         def update(scalars: Tensor, *gradients: Tensor) -> Tensor:
             return self(scalars, *gradients)
 
-        self.run = update
+        self.run_norm, self.run_update = norm, update
 
     def construct(self, scalars: Tensor, *gradients: Tensor) -> Tensor:
-        """Clip, decay, step; `scalars` are (backbone's rate, rate, beta1^t, beta2^t, epsilon). Returns the norm."""
-        norm = ops.sqrt(ops.addn(self.each(_square_sum, gradients)))
-        shrink = ops.ones_like(norm)
-        if self.clip_norm > 0:
-            shrink = ops.minimum(shrink, self.clip_norm / (norm + 1e-6))
+        """Decay and step; `scalars` are (backbone's rate, rate, beta1^t, beta2^t, epsilon, factor of the gradients)."""
         decays = 1 - scalars[:2] * self.weight_decay
-        update = ops.partial(_update, self.adam, scalars, decays, shrink)
+        update = ops.partial(_update, self.adam, scalars, decays, scalars[5])
+        # Not a part of its result: MindSpore would leave out the updates whose results nobody asks for.
         self.each(update, self.is_backbone, self.variables, self.first, self.second, gradients)
-        return norm
+        return scalars
 
-    def step(self, gradients: Sequence[Tensor], rates: tuple[float, float]) -> Tensor:
-        """Update every parameter; returns the gradients' global norm before clipping, a scalar tensor."""
+    def step(self, gradients: Sequence[Tensor], rates: tuple[float, float], scale: float = 1.0) -> float:
+        """Update every parameter; returns the gradients' global norm before clipping.
+
+        The gradients are divided by `scale`, which they were computed with. Where the norm is not finite nothing is
+        updated.
+        """
+        norm = float(self.run_norm(*gradients).asnumpy()) / scale
+        if not math.isfinite(norm):
+            return norm
+        factor = min(1.0, self.clip_norm / (norm + 1e-6)) if self.clip_norm > 0 else 1.0
         self.num_updates += 1
         power1, power2 = (beta**self.num_updates for beta in BETAS)
         # The kernel adds epsilon before the second moment's correction, the paper after it.
-        scalars = [*rates, power1, power2, EPSILON * np.sqrt(1 - power2)]
-        norm = self.run(Tensor(np.array(scalars, np.float32)), *gradients)
+        scalars = [*rates, power1, power2, EPSILON * np.sqrt(1 - power2), factor / scale]
+        self.run_update(Tensor(np.array(scalars, np.float32)), *gradients).asnumpy()
         if self.average is not None:
             self.average.update(self.num_updates)
         return norm

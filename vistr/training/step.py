@@ -23,7 +23,10 @@ LAYER_PARTS = ("class", "box", "giou")
 
 @dataclass
 class StepResult:
-    """What one batch gave: `losses` by name ("loss" is the weighted total) and the gradients in parameter order."""
+    """What one batch gave: `losses` by name ("loss" is the weighted total) and the gradients in parameter order.
+
+    The gradients are those of the loss times the scale that the step was given, in float32; the losses are plain.
+    """
 
     losses: dict[str, float]
     gradients: tuple[Tensor, ...]
@@ -69,11 +72,13 @@ class TrainingStep:
             blocked: Tensor,
             query_rows: Tensor,
             frame_rows: Tensor,
+            scale: Tensor,
             *targets: Tensor,
         ) -> Any:
             shared = (*segmenter.of_memory(memory), *segmenter.mask_head.adapt(stride4, stride8, stride16))
             masks = segmenter(shared, states, blocked, query_rows, frame_rows)
-            return criterion(logits[first_layer:], boxes[first_layer:], masks, *targets)
+            total, by_layer, of_masks = criterion(logits[first_layer:], boxes[first_layer:], masks, *targets)
+            return total * scale, total, by_layer, of_masks
 
         # A frozen stem ends at stride 4: nobody asks for that map's gradient, the fifth input's.
         differentiated = tuple(i for i in range(7) if i != 4 or self.from_images)
@@ -102,10 +107,13 @@ class TrainingStep:
         self.run_detector_gradients = Graph("the transformer's gradients", detector_gradients)
         self.run_backbone_gradients = Graph("the backbone's gradients", backbone_gradients)
 
-    def __call__(self, batch: Batch, noise: np.ndarray | None, normalisers: Normalisers | None = None) -> StepResult:
+    def __call__(
+        self, batch: Batch, noise: np.ndarray | None, normalisers: Normalisers | None = None, scale: float = 1.0
+    ) -> StepResult:
         """Losses and gradients of `batch`; `noise` is the step's dropout pool, None for no dropout.
 
-        `normalisers` are those of all batches that share an optimizer step, None where this is the only one.
+        `normalisers` are those of all batches that share an optimizer step, None where this is the only one. With a
+        `scale` small gradients survive half precision.
         """
         if normalisers is None:
             normalisers = Normalisers(max(1, count_boxes(batch.targets)), None)
@@ -126,17 +134,23 @@ class TrainingStep:
         )
         errors = matching_errors(logits[-1], supervision.classes[-1], batch.targets)
         clock.append(time.perf_counter())
-        losses, gradients = self.backward(images, context, pool, found, supervision)
+        losses, gradients = self.backward(images, context, pool, found, supervision, scale)
         clock.append(time.perf_counter())
         seconds = dict(zip(("forward", "match", "backward"), np.diff(clock).tolist(), strict=True))
         return StepResult({**losses, **errors}, gradients, matches, seconds)
 
     def backward(
-        self, images: Tensor, context: Context, noise: Tensor | None, found: Detection, supervision: Supervision
+        self,
+        images: Tensor,
+        context: Context,
+        noise: Tensor | None,
+        found: Detection,
+        supervision: Supervision,
+        scale: float,
     ) -> tuple[dict[str, float], tuple[Tensor, ...]]:
-        """The losses by name, and the gradients in the order of `parameters`."""
+        """The losses by name, and the gradients, times `scale`, in the order of `parameters`."""
         stride4, stride8, stride16, stride32 = found.maps
-        (total, by_layer, of_masks), (of_found, of_segmenter) = self.run_loss(
+        (_, total, by_layer, of_masks), (of_found, of_segmenter) = self.run_loss(
             found.logits,
             found.boxes,
             found.states,
@@ -147,6 +161,7 @@ class TrainingStep:
             context.of_frames(images.shape[0] // context.position.shape[0]),
             Tensor(supervision.query_rows),
             Tensor(supervision.frame_rows),
+            Tensor(np.float32(scale)),
             *(Tensor(target) for target in supervision.targets),
         )
         losses = name_losses(float(total.asnumpy()), by_layer.asnumpy(), of_masks.asnumpy())

@@ -18,6 +18,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from vistr.parallel import Ranks
+
 METRICS_FILE = "metrics.jsonl"
 Kind = Literal["train", "eval", "ema"]
 
@@ -111,6 +113,33 @@ class Tracker:
         event.wall_time = time.time()
         self._events.write_event(event)
         self._events.flush()
+
+
+class Silent(Tracker):
+    """Records nothing: of several ranks the first keeps the run's records."""
+
+    def __init__(self) -> None:
+        """Nothing to open."""
+
+    def scalars(self, step: int, values: Mapping[str, float], kind: Kind, *, epoch: int) -> None:
+        """Drop the values."""
+
+    def image(self, tag: str, pixels: NDArray[np.uint8], step: int) -> None:
+        """Drop the picture."""
+
+    def text(self, tag: str, text: str) -> None:
+        """Drop the text."""
+
+    def hparams(self, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Drop the settings."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def open_tracker(folder: Path, ranks: Ranks, *, resume_step: int | None = None) -> Tracker:
+    """The records of a run in the first rank, none in the others."""
+    return Tracker(folder, resume_step=resume_step) if ranks.first else Silent()
 
 
 def drop_rows_after(file: Path, step: int) -> None:

@@ -24,9 +24,11 @@ from vistr.layers.dropout import noise_pool
 from vistr.layers.graph import num_compiled
 from vistr.losses.supervision import Normalisers, count_boxes
 from vistr.models.vistr import VisTR
+from vistr.parallel import Ranks
 from vistr.training.checkpoint import Metadata, TrainingState, save_checkpoint
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.progress import Progress
+from vistr.training.scaling import LossScale
 from vistr.training.step import TrainingStep, add
 from vistr.training.tracking import Tracker
 
@@ -37,7 +39,10 @@ CONSOLE_LOSSES = ("loss", "class", "box", "giou", "mask", "dice")
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train and how often to do what; epochs and steps are the optimizer's."""
+    """How long to train and how often to do what; epochs and steps are the optimizer's.
+
+    `loss_scale` is half precision's first, None for float32.
+    """
 
     epochs: int
     max_steps: int | None
@@ -48,10 +53,11 @@ class Plan:
     evaluate_every: int
     checkpoint_every: int
     save_minutes: float
+    loss_scale: float | None = None
 
 
 class Trainer:
-    """Trains one network in one run folder.
+    """Trains one network in one run folder, alone or with other ranks, each on its shard of the clips.
 
     `evaluate(step, epoch)` returns the figures of the held-out videos, empty where there are none; those of the moving
     average of the weights begin with "ema_".
@@ -70,11 +76,15 @@ class Trainer:
         folder: Path,
         device: DeviceName,
         evaluate: Callable[[int, int], dict[str, float]],
+        ranks: Ranks | None = None,
     ) -> None:
         self.model, self.step, self.optimizer, self.schedule = model, step, optimizer, schedule
         self.loader, self.plan, self.tracker, self.metadata = loader, plan, tracker, metadata
         self.folder, self.device, self.evaluate = folder / "checkpoints", device, evaluate
         self.state: TrainingState = metadata.state
+        self.ranks = ranks or Ranks()
+        join_state(self.state, self.ranks)
+        self.scale = LossScale(metadata.state, plan.loss_scale)
         self.steps_an_epoch = math.ceil(len(loader) / plan.accumulation_steps)
         self.total_steps = min(plan.epochs * self.steps_an_epoch, plan.max_steps or math.inf)
         self.progress = Progress(num_epochs=plan.epochs, total_steps=int(self.total_steps), start_step=self.state.step)
@@ -93,6 +103,8 @@ class Trainer:
                 self.run_epoch(stop_requested)
                 self.end_epoch()
                 unfinished = self.state.step < self.total_steps
+        # A rank that ends while another still adds gradients would take it along.
+        self.ranks.wait()
         return self.metadata.metrics
 
     def run_epoch(self, stop_requested: Callable[[], bool]) -> None:
@@ -107,8 +119,9 @@ class Trainer:
                 if not group:
                     return
                 self.optimize(group, time.perf_counter() - waiting)
-                if stop_requested():
+                if self.ranks.any(stop_requested()):
                     self.save("last")
+                    self.ranks.wait()
                     logger.info(
                         "stopped after step %d; to go on: python run.py resume=%s", state.step, self.folder.parent
                     )
@@ -126,14 +139,19 @@ class Trainer:
         if not math.isfinite(losses["loss"]):
             raise UserError(self.explain_not_finite(group, "loss", losses["loss"]))
         started = time.perf_counter()
-        norm = float(self.optimizer.step(gradients, rates).asnumpy())
-        if not math.isfinite(norm):
-            # The weights in memory are spoiled by now, the saved ones are not.
+        scale = self.scale.value
+        norm = self.optimizer.step(self.ranks.sum_gradients(gradients), rates, scale)
+        if math.isfinite(norm):
+            self.scale.passed()
+        elif self.scale.can_shrink:
+            self.scale.overflowed()
+            logger.info("step %d: gradients overflowed at loss scale %g, nothing updated", state.step + 1, scale)
+        else:
             raise UserError(self.explain_not_finite(group, "gradient norm", norm))
         seconds |= {"optimizer": time.perf_counter() - started, "data": waited}
         state.step += 1
         state.step_in_epoch += 1
-        num_clips = sum(len(batch.targets) for batch in group)
+        num_clips = sum(len(batch.targets) for batch in group) * self.ranks.size
         self.progress.step(num_clips)
         memory = peak_memory_gb(self.device)
         values = losses | {
@@ -143,6 +161,8 @@ class Trainer:
             "memory_gb": memory,
             "compiled_graphs": num_compiled(),
         }
+        if self.scale.dynamic:
+            values["loss_scale"] = scale
         values |= {f"seconds_{part}": spent for part, spent in seconds.items()}
         self.tracker.scalars(state.step, values, "train", epoch=state.epoch + 1)
         if state.step % plan.log_every == 0 or state.step in (1, self.total_steps):
@@ -150,24 +170,30 @@ class Trainer:
             self.progress.log(state.epoch + 1, shown, learning_rate=rates[1], grad_norm=norm, memory_gb=memory)
 
     def accumulate(self, group: Sequence[Batch]) -> tuple[dict[str, float], Sequence[Tensor], dict[str, float]]:
-        """Losses, gradients and times of a group of batches, which together equal one large batch."""
-        normalisers = group_normalisers(group, self.model.num_instances, self.step.no_object_weight)
+        """Losses, gradients and times of a group of batches, which together equal one large batch.
+
+        The losses are those of all ranks, the gradients are this one's.
+        """
+        ranks = self.ranks
+        weights = (self.model.num_instances, self.step.no_object_weight)
+        normalisers = group_normalisers(group, *weights, ranks=ranks)
         gradients: Sequence[Tensor] = ()
         losses: dict[str, float] = {}
         seconds: dict[str, float] = {}
         for i, batch in enumerate(group):
             noise = None
             if self.plan.dropout > 0:
-                # Every batch of a group draws its own noise.
-                draw = self.state.step * self.plan.accumulation_steps + i
+                # Every batch of a group, and every rank, draws its own noise.
+                draw = (self.state.step * self.plan.accumulation_steps + i) * ranks.size + ranks.rank
                 noise = noise_pool(self.plan.dropout, self.plan.seed, draw)
-            result = self.step(batch, noise, normalisers)
+            result = self.step(batch, noise, normalisers, self.scale.value)
             gradients = add(gradients, result.gradients)
             for total, part in ((losses, result.losses), (seconds, result.seconds)):
                 for name, value in part.items():
                     total[name] = total.get(name, 0.0) + value
+        losses = dict(zip(losses, ranks.sum(list(losses.values())), strict=True))
         for name in ("class_error", "cardinality_error"):
-            losses[name] /= len(group)
+            losses[name] /= len(group) * ranks.size
         return losses, gradients, seconds
 
     def end_epoch(self) -> None:
@@ -194,14 +220,15 @@ class Trainer:
                 self.save(f"epoch_{epoch:03d}")
 
     def save(self, name: str) -> None:
-        """Write one of the run's checkpoints."""
-        save_checkpoint(self.folder / f"{name}.safetensors", self.model, self.metadata, self.optimizer.state())
+        """Write one of the run's checkpoints; of several ranks the first does."""
+        if self.ranks.first:
+            save_checkpoint(self.folder / f"{name}.safetensors", self.model, self.metadata, self.optimizer.state())
         self.saved_at = time.monotonic()
 
     def save_average(self, name: str) -> None:
         """Write the moving average of the weights, where one is kept, as a checkpoint to evaluate or deploy."""
         average = self.optimizer.average
-        if average is None:
+        if average is None or not self.ranks.first:
             return
         figures = {key[4:]: value for key, value in self.metadata.metrics.items() if key.startswith("ema_")}
         origin = f"moving average of the weights, optimizer.ema={average.decay}"
@@ -210,32 +237,47 @@ class Trainer:
             save_checkpoint(self.folder / f"{name}.safetensors", self.model, described, {})
 
     def explain_not_finite(self, group: Sequence[Batch], what: str, value: float) -> str:
-        """The sentence for a value that is not finite: where, on which clips, and what is left."""
-        clips = "; ".join(
-            f"video {t.video_id}, frames {t.frames[0]} to {t.frames[-1]}" for b in group for t in b.targets
-        )
+        """The sentence for a value that is not finite: where, on which clips of all ranks, and what is left."""
+        ours = [f"video {t.video_id}, frames {t.frames[0]} to {t.frames[-1]}" for b in group for t in b.targets]
+        clips = "; ".join(clip for theirs in self.ranks.exchange(ours) for clip in theirs)
         last = self.folder / "last.safetensors"
         kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint had been written yet"
         return (
             f"the {what} is {value} at step {self.state.step + 1} of epoch {self.state.epoch + 1}, on {clips};"
-            f" {kept}; lower optimizer.learning_rate and try again"
+            f" {kept}; lower optimizer.learning_rate{' or set device.precision=fp32' * self.scale.dynamic}"
+            " and try again"
         )
 
 
-def group_normalisers(group: Sequence[Batch], num_slots: int, no_object_weight: float) -> Normalisers:
-    """What the losses of batches that share an optimizer step are divided by.
+def join_state(state: TrainingState, ranks: Ranks) -> None:
+    """Let this many ranks go on from `state`; UserError where others are half through an epoch, whose rest they alone
+    know."""
+    if state.step_in_epoch > 0 and state.num_ranks != ranks.size:
+        raise UserError(
+            f"the run stopped inside epoch {state.epoch + 1} with {state.num_ranks} processes and cannot go on there"
+            f" with {ranks.size}: resume it with as many, until the epoch ends"
+        )
+    state.num_ranks = ranks.size
+
+
+def group_normalisers(
+    group: Sequence[Batch], num_slots: int, no_object_weight: float, *, ranks: Ranks | None = None
+) -> Normalisers:
+    """What the losses of batches that share an optimizer step, those of all ranks, are divided by.
 
     For one batch the class weights are summed as they are matched. Over several they must be known before the first
     is matched: every object is taken as matched, of a clip with more objects than slots those seen longest.
     """
-    num_boxes = max(1, sum(count_boxes(batch.targets) for batch in group))
-    if len(group) == 1:
-        return Normalisers(num_boxes, None)
+    ranks = ranks or Ranks()
+    num_boxes: float = sum(count_boxes(batch.targets) for batch in group)
+    if len(group) * ranks.size == 1:
+        return Normalisers(max(1, num_boxes), None)
     weight = 0.0
     for target in (t for batch in group for t in batch.targets):
         seen = int(np.sort(target.valid.sum(1))[::-1][:num_slots].sum())
         weight += seen + no_object_weight * (num_slots * len(target.frames) - seen)
-    return Normalisers(num_boxes, weight)
+    num_boxes, weight = ranks.sum([num_boxes, weight])
+    return Normalisers(max(1, num_boxes), weight)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""`make gpu-check`: does this machine's GPU compute what the CPU computes? A report, a line a question."""

@@ -1,0 +1,122 @@
+"""Run parts of the program on a GPU whose kernels do nothing: `python -m tests.on_fake_gpu SITE_PACKAGES SYSTEM CACHE`.
+
+What MindSpore has no GPU kernel for, it refuses here as it would on a real one. Prints {part: error or null} as JSON.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SITE_PACKAGES, SYSTEM, CACHE = (Path(argument) for argument in sys.argv[1:])
+
+from tests.fake_cuda import plugin  # noqa: E402
+from vistr import gpu_runtime  # noqa: E402
+
+# Without this MindSpore computes on the CPU, silently, what has no GPU kernel.
+os.environ["MS_DISABLE_KERNEL_BACKOFF"] = "1"
+os.environ["GLOG_v"] = "3"  # noqa: SIM112 (glog spells it so)
+runtime = gpu_runtime.prepare(SITE_PACKAGES, CACHE)
+assert runtime is not None
+assert runtime.ours
+ctypes.CDLL(str(SYSTEM / "libcuda_ops.so.11"), mode=ctypes.RTLD_GLOBAL)
+
+import mindspore as ms  # noqa: E402
+import numpy as np  # noqa: E402
+from mindspore import Tensor, mint, ops  # noqa: E402
+
+from scripts.gpu_check import operators  # noqa: E402
+from tests import tiny  # noqa: E402
+from vistr.config import Device  # noqa: E402
+from vistr.device import use_device  # noqa: E402
+from vistr.layers.dropout import noise_pool  # noqa: E402
+from vistr.models.backbone import BLOCKS, calibrate  # noqa: E402
+from vistr.models.vistr import VisTR, build_model  # noqa: E402
+from vistr.training.optimizer import AdamW  # noqa: E402
+
+CLIP = tiny.clip(0, 2)
+
+
+def train(precision: str, **changes: Any) -> VisTR:
+    """A step with dropout and its update; the network."""
+    config = tiny.config(device=Device(target="gpu", precision=precision), **changes)
+    network = build_model(config, tiny.NUM_CATEGORIES)
+    calibrate(network.detector.backbone, network.prepare(CLIP.frames, CLIP.padding)[0])
+    step = tiny.training_step(network)
+    result = step(CLIP, noise_pool(0.1, 0, 1), None, 1024.0)
+    AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1).step(result.gradients, (1e-5, 1e-4), 1024.0)
+    return network
+
+
+def train_and_infer(precision: str) -> None:
+    """Then the whole network, with all slots' masks."""
+    for output in train(precision)(CLIP.frames, CLIP.padding):
+        output.asnumpy()
+
+
+def dilated_bottlenecks() -> None:
+    """What R50 has and the tiny network has not; a block a stage is enough of it."""
+    BLOCKS["r50"] = (1, 1, 1, 1)
+    train("fp32", name="r50", dilation=True, pre_norm=True)
+
+
+def without_kernel() -> None:
+    """Operators that the registry does not have for GPUs: each must be refused."""
+    x = Tensor(np.ones((4, 6), np.float32))
+    for name, use in (("layer_norm", layer_norm), ("std", standard_deviation), ("jitted", ms.jit(standard_deviation))):
+        try:
+            use(x).asnumpy()
+        except (RuntimeError, TypeError):
+            continue
+        raise AssertionError(f"{name} found a kernel")
+
+
+def layer_norm(x: Tensor) -> Tensor:
+    return mint.nn.functional.layer_norm(x, (6,))
+
+
+def standard_deviation(x: Tensor) -> Tensor:
+    return ops.std(x)
+
+
+def every_operator() -> None:
+    """Those of the GPU check, forward and backward, eager and compiled."""
+    for name in operators.CASES:
+        operators.run(name, 0)
+
+
+def explain(part: Callable[[], None]) -> str | None:
+    """What a part raises, None where it runs."""
+    try:
+        part()
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:500]}"
+    return None
+
+
+def main() -> None:
+    parts: dict[str, Callable[[], None]] = {
+        "fp32": lambda: train_and_infer("fp32"),
+        "fp16": lambda: train_and_infer("fp16"),
+        "dilated bottlenecks": dilated_bottlenecks,
+        "every operator": every_operator,
+        "without kernel": without_kernel,
+    }
+    answer: dict[str, Any] = {"device": use_device("gpu"), "libraries": mapped()}
+    print("\n" + json.dumps(answer | {name: explain(part) for name, part in parts.items()}))
+
+
+def mapped() -> list[str]:
+    """The plugin and the stand-ins that this process has in memory."""
+    names = {plugin().name, *(name for names in gpu_runtime.LIBRARIES for name in names[1:])}
+    files = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if len(line.split()) > 5}
+    return sorted(Path(file).name for file in files if Path(file).name in names)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Two processes of one run, started as a user does: they compute what one process computes, and end together."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from vistr.launcher import Launch, main, overrides_of, parse
+from vistr.training.checkpoint import read_checkpoint
+
+ROOT = Path(__file__).resolve().parent.parent
+NUM_STEPS = 20
+SMALL = [
+    "experiments=quickstart",
+    "num_frames=1",
+    "transformer.num_encoder_layers=1",
+    "transformer.num_decoder_layers=1",
+    "transformer.hidden_dim=96",
+    "transformer.dropout=0",
+    "dataset.num_videos=6",
+    "dataset.video_length=5",
+    "dataset.height=32",
+    "dataset.width=64",
+    "dataset.holdout=0.3",
+    "dataset.num_workers=1",
+    "optimizer.learning_rate=1e-4",
+    "optimizer.backbone_learning_rate=1e-4",
+    "optimizer.warmup_steps=0",
+    "optimizer.drop_epoch=null",
+    "optimizer.epochs=2",
+    "task.evaluate_every=2",
+    "task.checkpoint_every=2",
+    "task.num_pictures=0",
+    "task.save_minutes=0",
+    "device=cpu",
+]
+LAUNCH = [str(ROOT / "scripts/launch"), "2", "python", str(ROOT / "run.py")]
+
+
+def run(folder: Path, *command: str) -> Path:
+    """Run a command that must succeed; the folder of the one run it makes below `folder`."""
+    done = subprocess.run([sys.executable, *command, f"outputs={folder}"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (made,) = [path.parent for path in folder.glob("*/*/.hydra")]
+    return made
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two ranks, a clip a step each."""
+    return run(tmp_path_factory.mktemp("together"), *LAUNCH, *SMALL, "optimizer.batch_size=1")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One process, two clips a step."""
+    return run(tmp_path_factory.mktemp("alone"), str(ROOT / "run.py"), *SMALL, "optimizer.batch_size=2")
+
+
+def training(folder: Path) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["kind"] == "train"]
+
+
+def test_two_ranks_have_the_losses_and_weights_of_one_process(together: Path, alone: Path) -> None:
+    ours, theirs = training(together), training(alone)
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs] == list(range(1, NUM_STEPS + 1))
+    for a, b in zip(ours, theirs, strict=True):
+        for name in ("loss", "class", "box", "giou", "mask", "dice"):
+            assert a[name] == pytest.approx(b[name], rel=1e-4), (name, a["step"])
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
+        assert a["learning_rate"] == b["learning_rate"]
+    weights, others = read_checkpoint(together).model, read_checkpoint(alone).model
+    assert weights.keys() == others.keys()
+    # Adam turns rounding of a gradient near zero into a whole step, here of 1e-4: few weights may be steps apart.
+    moved = np.concatenate([np.abs(weights[name] - others[name]).ravel() for name in weights])
+    assert moved.max() < NUM_STEPS * 1e-4
+    assert np.quantile(moved, 0.99) < 1e-5
+
+
+def test_one_folder_and_one_log(together: Path, alone: Path) -> None:
+    assert {path.name.split(".")[0] for path in together.iterdir()} == {
+        path.name.split(".")[0] for path in alone.iterdir()
+    }
+    log = (together / "run.log").read_text()
+    assert log.count("2 processes, 2 clips a step") == 1
+    assert log.count("step 20/20") == 1
+
+
+def test_a_shared_evaluation_is_that_of_one_process(together: Path, tmp_path: Path) -> None:
+    evaluated = run(tmp_path, str(ROOT / "run.py"), "task=evaluate", f"checkpoint={together}", "task.num_pictures=0")
+    one, other = (json.loads((folder / "metrics.json").read_text())["figures"] for folder in (together, evaluated))
+    assert one == other
+    merged, whole = ((folder / "results/results.json").read_bytes() for folder in (together, evaluated))
+    assert merged == whole
+
+
+def test_a_killed_rank_ends_the_other_and_the_run_goes_on(together: Path, tmp_path: Path) -> None:
+    launched = subprocess.Popen(
+        [sys.executable, *LAUNCH, *SMALL, "optimizer.batch_size=1", f"outputs={tmp_path}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    saved = wait_for(tmp_path, launched)
+    ranks = [p for p in psutil.Process(launched.pid).children(recursive=True) if is_rank(p)]
+    victim = next(p for p in ranks if p.environ()["RANK_ID"] == "1")
+    started = time.monotonic()
+    victim.kill()
+    _, said = launched.communicate(timeout=300)
+    assert time.monotonic() - started < 60
+    assert launched.returncode == 1
+    assert "ended early, as one of its processes did" in said
+    assert "resume=" in said
+    assert saved.name in said
+    assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in ranks)
+    stopped = read_checkpoint(saved).metadata.state.step
+    assert 0 < stopped < NUM_STEPS - 2
+    last = stopped + 2
+    assert main(["2", "python", str(ROOT / "run.py"), f"resume={saved}", f"optimizer.max_steps={last}"]) == 0
+    assert [row["step"] for row in training(saved)] == list(range(1, last + 1))
+    losses = ([row["loss"] for row in training(folder)[:last]] for folder in (saved, together))
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_a_request_to_stop_saves_first(tmp_path: Path) -> None:
+    launched = subprocess.Popen(
+        [sys.executable, *LAUNCH, *SMALL, "optimizer.batch_size=1", "task.save_minutes=60", "optimizer.epochs=200",
+         f"outputs={tmp_path}"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert launched.stdout is not None
+    for line in launched.stdout:
+        if "step 1/" in line:
+            launched.send_signal(signal.SIGTERM)
+            break
+    rest = launched.stdout.read()
+    assert launched.wait(timeout=120) == 130
+    (saved,) = [path.parent for path in tmp_path.glob("*/*/.hydra")]
+    step = read_checkpoint(saved).metadata.state.step
+    assert f"stopped after step {step}" in rest
+    assert training(saved)[-1]["step"] == step
+
+
+def wait_for(folder: Path, launched: subprocess.Popen[str]) -> Path:
+    """The run's folder, once it has saved something."""
+    while launched.poll() is None:
+        for checkpoint in folder.glob("*/*/checkpoints/last.safetensors"):
+            return checkpoint.parents[1]
+        time.sleep(0.1)
+    raise AssertionError(launched.communicate()[1])
+
+
+def is_rank(process: psutil.Process) -> bool:
+    try:
+        return process.environ().get("MS_ROLE") == "MS_WORKER" and "run.py" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["2", "python", "train.py"], "the command to launch is python run.py"),
+        (["2", "python", "run.py", "-m", "num_frames=1,2"], "leave out -m"),
+        (["0", "python", "run.py"], "PROCESSES and --nodes are at least 1"),
+        (["--nodes", "2", "8", "python", "run.py"], "--address="),
+        (["2", "python", "run.py", "nmu_frames=1"], "nmu_frames"),
+        (["2", "python", "run.py", "task=benchmark"], "task=benchmark"),
+    ],
+)
+def test_mistakes_are_one_sentence_before_anything_starts(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_several_machines_are_one_cluster(tmp_path: Path) -> None:
+    typed = [
+        "--nodes",
+        "2",
+        "--node",
+        "1",
+        "--address",
+        "10.0.0.1:8118",
+        "4",
+        "python",
+        "run.py",
+        f"outputs={tmp_path}",
+    ]
+    options = parse(typed)
+    second = Launch(options, overrides_of(options.command))
+    command = second.command()
+    for word in ("--worker_num=8", "--local_worker_num=4", "--node_rank=1", "--master_addr=10.0.0.1"):
+        assert word in command
+    assert second.environment()["VISTR_HUB"] == "10.0.0.1:8119"
+    # The first machine's folder is the run's.
+    assert not second.folder.is_relative_to(tmp_path)

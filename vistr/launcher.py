@@ -1,0 +1,215 @@
+"""Several processes of one run, on one machine or on several, through MindSpore's msrun."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from vistr.config.compose import load_config, run_folder
+from vistr.config.overrides import path_override
+from vistr.errors import UserError
+from vistr.parallel import HUB
+
+USAGE = "scripts/launch [options] PROCESSES python run.py [option=name] [key=value] ..."
+TASKS = ("train", "evaluate")
+CLUSTER_SECONDS = 120
+# What MindSpore prints whatever its log level.
+NOISE = b"[INFO] DISTRIBUTED"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Launch what the arguments (default: the command line's) say; returns the exit status."""
+    try:
+        options = parse(arguments)
+        return Launch(options, overrides_of(options.command)).run()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The launcher's own options, and the command."""
+    parser = argparse.ArgumentParser(prog="scripts/launch", usage=USAGE, description=__doc__)
+    parser.add_argument("--nodes", type=int, default=1, help="machines; start this once on each")
+    parser.add_argument("--node", type=int, default=0, help="this machine's number, 0 for the one at --address")
+    parser.add_argument("--address", default=None, help="host:port of the first machine; the next port is used too")
+    parser.add_argument("processes", type=int, help="processes on this machine: on GPUs one each")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="python run.py ...")
+    options = parser.parse_args(arguments)
+    if options.processes < 1 or options.nodes < 1 or not 0 <= options.node < options.nodes:
+        raise UserError(f"{USAGE}: PROCESSES and --nodes are at least 1, --node counts from 0")
+    if options.nodes > 1 and options.address is None:
+        raise UserError("several machines need --address=<host of the first>:<port>, the same on each")
+    return options
+
+
+def overrides_of(command: Sequence[str]) -> list[str]:
+    """What follows run.py in the command."""
+    words = list(command)
+    if words and Path(words[0]).name.startswith("python"):
+        words = words[1:]
+    if not words or Path(words[0]).name != "run.py":
+        raise UserError(f"{USAGE}: the command to launch is python run.py")
+    overrides = words[1:]
+    if any(override.startswith("-") for override in overrides):
+        raise UserError("launch starts one run: leave out -m (--multirun) and other flags")
+    return overrides
+
+
+class Launch:
+    """One run's processes on this machine."""
+
+    def __init__(self, options: argparse.Namespace, overrides: list[str]) -> None:
+        self.options, self.overrides = options, overrides
+        # A mistake should be said once, and before anything starts.
+        self.config = load_config(overrides)
+        if self.config.task.name not in TASKS:
+            raise UserError(f"launch is for task={' and task='.join(TASKS)}, not for task={self.config.task.name}")
+        self.scratch: str | None = None
+        if self.config.resume is not None:
+            self.folder = Path(self.config.resume)
+        elif options.node == 0:
+            self.folder = run_folder(overrides)
+        else:
+            self.scratch = tempfile.mkdtemp(prefix="vistr-launch-")
+            self.folder = Path(self.scratch)
+        self.logs = self.folder / f"ranks{options.node or ''}"
+        self.stopping = 0
+
+    def run(self) -> int:
+        """Start, show what the first rank prints, and wait for the end."""
+        # Those of an earlier launch of this run would be shown again.
+        shutil.rmtree(self.logs, ignore_errors=True)
+        self.logs.mkdir(parents=True)
+        with (self.logs / "msrun.log").open("wb") as said:
+            # In a session of its own: Ctrl-C comes here, and is passed on as a request to save and stop.
+            msrun = subprocess.Popen(
+                self.command(), env=self.environment(), stdout=said, stderr=said, start_new_session=True
+            )
+        handlers = {n: signal.signal(n, self.stop(msrun)) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.follow(msrun)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return self.end(msrun.wait())
+
+    def command(self) -> list[str]:
+        """The call of msrun."""
+        options = self.options
+        host, port = self.address
+        total = options.processes * options.nodes
+        script = next(word for word in options.command if Path(word).name == "run.py")
+        command = [str(Path(sys.executable).parent / "msrun"), f"--worker_num={total}"]
+        command += [f"--local_worker_num={options.processes}", f"--master_addr={host}", f"--master_port={port}"]
+        command += [f"--node_rank={options.node}", f"--log_dir={self.logs}", "--join=True", "--tail_worker_log=0"]
+        command += [f"--cluster_time_out={CLUSTER_SECONDS}", script, *self.overrides]
+        return command + ([] if self.config.resume else [path_override("hydra.run.dir", str(self.folder))])
+
+    def environment(self) -> dict[str, str]:
+        """What the processes need to find each other, and not to crowd each other out on a CPU."""
+        host, port = self.address
+        environment = {**os.environ, HUB: f"{host}:{port + 1}"}
+        # msrun starts "python", whichever comes first.
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
+        environment["PYTHONUNBUFFERED"] = "1"
+        cores = len(os.sched_getaffinity(0))
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // self.options.processes)))
+        return environment
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the scheduler; the ranks' hub has the next port."""
+        if self.options.address is None:
+            self.options.address = f"127.0.0.1:{free_port()}"
+        host, _, port = self.options.address.rpartition(":")
+        if not host or not port.isdigit():
+            raise UserError(f"--address={self.options.address} is not host:port")
+        return host, int(port)
+
+    def follow(self, msrun: subprocess.Popen[bytes]) -> None:
+        """Show what the first rank prints until msrun ends."""
+        log = self.logs / "worker_0.log"
+        position = 0
+        while True:
+            ended = msrun.poll() is not None
+            if self.options.node == 0 and log.exists():
+                with log.open("rb") as file:
+                    file.seek(position)
+                    lines = file.read().splitlines(keepends=True)
+                if lines and not ended and not lines[-1].endswith(b"\n"):
+                    lines.pop()
+                position += sum(map(len, lines))
+                sys.stdout.write(b"".join(x for x in lines if not x.startswith(NOISE)).decode(errors="replace"))
+                sys.stdout.flush()
+            if ended:
+                return
+            if b"kill all other workers" in (self.logs / "msrun.log").read_bytes():
+                # The scheduler would wait half a minute for the one that is gone.
+                for process in children(msrun.pid, "MS_SCHED"):
+                    process.kill()
+            time.sleep(0.3)
+
+    def stop(self, msrun: subprocess.Popen[bytes]) -> signal._HANDLER:
+        """The handler of Ctrl-C and SIGTERM: the first asks every rank to save and stop, the second ends them."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self.stopping += 1
+            for process in children(msrun.pid, "MS_WORKER"):
+                process.send_signal(signal.SIGTERM if self.stopping == 1 else signal.SIGKILL)
+
+        return handle
+
+    def end(self, status: int) -> int:
+        """Say how it ended; returns the exit status."""
+        if status == 0:
+            shutil.rmtree(self.scratch or self.logs, ignore_errors=True)
+            return 0
+        if self.stopping:
+            return 130
+        for log in sorted(self.logs.glob("worker_*.log")):
+            lines = [x for x in log.read_bytes().splitlines() if x.strip() and not x.startswith(NOISE)]
+            if log.stem != "worker_0" and lines:
+                print(f"{log.stem}: {lines[-1].decode(errors='replace')}", file=sys.stderr)
+        checkpoint = self.folder / "checkpoints/last.safetensors"
+        shown = os.path.relpath(self.folder)
+        more = f"to go on: the same command with resume={shown}" if checkpoint.exists() else "nothing was saved yet"
+        print(f"The run ended early, as one of its processes did; {more}. What each printed: {shown}", file=sys.stderr)
+        return 1
+
+
+def children(msrun: int, role: str) -> list[psutil.Process]:
+    """The processes of that role that msrun has started here."""
+    found = []
+    with suppress(psutil.Error):
+        for process in psutil.Process(msrun).children():
+            with suppress(psutil.Error):
+                if process.environ().get("MS_ROLE") == role and "run.py" in " ".join(process.cmdline()):
+                    found.append(process)
+    return found
+
+
+def free_port() -> int:
+    """The first of two neighbouring ports that are free now."""
+    while True:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            try:
+                other.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port

@@ -1,0 +1,222 @@
+"""The processes of one run on several devices: who they are, what they tell each other, and adding up gradients.
+
+`scripts/launch` starts them through MindSpore's msrun. Gradients are added by MindSpore's collectives (NCCL on GPUs,
+its own on CPUs). What the hosts say goes by a connection of its own: MindSpore's collective on CPUs gives up after 30
+seconds, and one rank may well compile that long, or write a checkpoint, while the others wait.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from multiprocessing.connection import Client, Connection, Listener
+from typing import TYPE_CHECKING, Any
+
+from vistr.errors import UserError
+
+if TYPE_CHECKING:
+    from mindspore import Parameter, Tensor
+
+HUB = "VISTR_HUB"
+CONNECT_SECONDS = 120
+# Gradients are joined into pieces of this many numbers: one message takes a fifth of the time of many.
+NUMBERS_A_MESSAGE = 8_000_000
+
+
+def is_scheduler() -> bool:
+    """Whether this process is msrun's scheduler, which only brings the ranks together."""
+    return os.environ.get("MS_ROLE") == "MS_SCHED"
+
+
+def rank() -> int:
+    """This process's number among all of the run, 0 where it is alone."""
+    return int(os.environ.get("RANK_ID", "0")) if num_ranks() > 1 else 0
+
+
+def local_rank() -> int:
+    """This process's number among those on its machine."""
+    return int(os.environ.get("DEVICE_ID", "0")) if num_ranks() > 1 else 0
+
+
+def num_ranks() -> int:
+    """Processes of this run."""
+    return int(os.environ.get("MS_WORKER_NUM", "1")) if HUB in os.environ else 1
+
+
+def serve() -> None:
+    """Be the scheduler; returns when the run is over."""
+    import mindspore as ms
+    from mindspore.communication import init
+
+    ms.set_device("CPU")
+    init("mccl")
+
+
+class Ranks:
+    """The processes of one run, all of which must call the same methods in the same order. One alone is a run too."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that writes."""
+        return self.rank == 0
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """(rank, number of ranks)."""
+        return self.rank, self.size
+
+    def exchange(self, content: Any) -> list[Any]:
+        """What every rank said, in their order; anything that JSON can hold."""
+        return [content]
+
+    def collect(self, content: Any) -> list[Any] | None:
+        """The same for the first rank alone, the others get None."""
+        return [content]
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """The sums of some numbers over the ranks."""
+        return [sum(column) for column in zip(*self.exchange(list(values)), strict=True)]
+
+    def any(self, yes: bool) -> bool:
+        """Whether any rank says yes."""
+        return any(self.exchange(yes))
+
+    def wait(self) -> None:
+        """Until every rank has come this far."""
+        self.exchange(None)
+
+    @contextmanager
+    def first_ahead(self) -> Iterator[None]:
+        """The first rank goes through a block before the others do: what it makes on the disk, they find."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
+
+    def sum_gradients(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The sums of float32 gradients over the ranks."""
+        return gradients
+
+    def share(self, parameters: Sequence[Parameter]) -> None:
+        """Give every rank the values that the first has."""
+
+
+class Group(Ranks):
+    """Several processes, joined; the first is the hub of what they say."""
+
+    def __init__(self, rank: int, size: int, hub: tuple[str, int]) -> None:
+        super().__init__(rank, size)
+        self.others: list[Connection] = []
+        key = f"vistr {hub[1]}".encode()
+        if rank == 0:
+            with Listener(("", hub[1]), backlog=size, authkey=key) as listener:
+                arrived = [listener.accept() for _ in range(size - 1)]
+            self.others = sorted(arrived, key=lambda one: int(one.recv_bytes()))
+        else:
+            self.others = [_connect(hub, key)]
+            self.others[0].send_bytes(str(rank).encode())
+
+    def exchange(self, content: Any) -> list[Any]:
+        collected = self.collect(content)
+        if collected is None:
+            return list(self._receive(self.others[0]))
+        for other in self.others:
+            self._send(other, collected)
+        return collected
+
+    def collect(self, content: Any) -> list[Any] | None:
+        if self.rank > 0:
+            self._send(self.others[0], content)
+            return None
+        return [content, *(self._receive(other) for other in self.others)]
+
+    def sum_gradients(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+        from mindspore import ops
+
+        add = ops.AllReduce()
+        summed: list[Tensor] = []
+        for piece in pieces([g.size for g in gradients], NUMBERS_A_MESSAGE):
+            some = [gradients[i] for i in piece]
+            try:
+                flat = add(ops.concat([g.reshape(-1) for g in some]))
+                flat[:1].asnumpy()
+            except RuntimeError as error:
+                raise UserError(LOST) from error
+            start = 0
+            for gradient in some:
+                summed.append(flat[start : start + gradient.size].reshape(gradient.shape))
+                start += gradient.size
+        return summed
+
+    def share(self, parameters: Sequence[Parameter]) -> None:
+        from mindspore import ops
+
+        self.wait()
+        send = ops.Broadcast(0)
+        for parameter in parameters:
+            ops.assign(parameter, send((parameter.value(),))[0])
+
+    def _send(self, other: Connection, content: Any) -> None:
+        try:
+            other.send_bytes(json.dumps(content).encode())
+        except OSError as error:
+            raise UserError(LOST) from error
+
+    def _receive(self, other: Connection) -> Any:
+        try:
+            return json.loads(other.recv_bytes())
+        except (OSError, EOFError) as error:
+            raise UserError(LOST) from error
+
+
+LOST = "another rank of this run ended, so this one ends too; the run goes on from its last checkpoint with resume="
+
+
+@lru_cache
+def join(device: str) -> Ranks:
+    """The run's ranks, once they are all there; alone where this process was not launched with others.
+
+    The device ("CPU" or "GPU") must be chosen before.
+    """
+    size = num_ranks()
+    if size == 1:
+        return Ranks()
+    from mindspore.communication import init
+
+    host, _, port = os.environ[HUB].rpartition(":")
+    group = Group(rank(), size, (host, int(port)))
+    init("nccl" if device == "GPU" else "mccl")
+    return group
+
+
+def pieces(sizes: Sequence[int], limit: int) -> list[list[int]]:
+    """Indices of successive sizes that together stay within the limit, or are one alone."""
+    found: list[list[int]] = []
+    total = limit
+    for i, size in enumerate(sizes):
+        if total + size > limit:
+            found.append([])
+            total = 0
+        found[-1].append(i)
+        total += size
+    return found
+
+
+def _connect(hub: tuple[str, int], key: bytes) -> Connection:
+    """A connection to the first rank, which may still be starting."""
+    ends = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            return Client(hub, authkey=key)
+        except OSError as error:
+            if time.monotonic() > ends:
+                raise UserError(f"the first rank did not answer at {hub[0]}:{hub[1]} in {CONNECT_SECONDS} s") from error
+            time.sleep(0.2)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+import statistics
 import time
 import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from PIL import Image
 
-from vistr.config import Config
+from vistr.config import PATH_KEYS, Config
 from vistr.config.compose import to_dict
+from vistr.config.overrides import unquoted
+from vistr.config.run_names import override_key
 from vistr.data.videos import VideoSet
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate
@@ -35,43 +40,58 @@ def evaluate_videos(
     step: int = 0,
     epoch: int = 0,
 ) -> dict[str, float]:
-    """Run the network over the videos and write what it found: results, pictures and, with a truth, the figures."""
+    """Run the network over the videos and write what it found: results, pictures and, with a truth, the figures.
+
+    Returns the 12 official figures, where there is a truth, and the pace, `frames_per_second_with_loading`.
+    """
     if not video_set.videos:
         return {}
-    results, seconds = find_tracks(config, model, video_set)
+    results, seconds, rate = find_tracks(config, model, video_set)
     write_results(folder / "results", results)
     draw_videos(config, video_set, results, folder / "results", tracker, step)
     frames = sum(len(v) for v in video_set.videos)
     logger.info(
         "%d videos, %d frames in %.1f s (%.1f frames/s)", len(video_set.videos), frames, seconds, frames / seconds
     )
+    pace = {"frames_per_second_with_loading": rate}
     if not video_set.has_truth:
         logger.info("%s has no truth: no AP; upload results.zip to the evaluation server", video_set.annotation_file)
-        return {}
+        return pace
     evaluation = evaluate(truth_of(video_set), results)
     write_json(folder / "metrics.json", evaluation.to_json())
     by_category = {f"AP/{row['name']}": row["AP"] for row in evaluation.per_category.values()}
-    tracker.scalars(step, {**evaluation.figures, **by_category}, "eval", epoch=epoch)
+    tracker.scalars(step, defined({**evaluation.figures, **pace, **by_category}), "eval", epoch=epoch)
     logger.info("AP of %d videos after step %d:\n%s", len(video_set.videos), step, evaluation.table())
-    return evaluation.figures
+    return evaluation.figures | pace
 
 
-def find_tracks(config: Config, model: VisTR, video_set: VideoSet) -> tuple[list[dict[str, Any]], float]:
-    """Official results entries of all videos, and the seconds they took."""
+def defined(figures: dict[str, float]) -> dict[str, float]:
+    """The figures without those that are undefined, -1: on a curve that would be a value."""
+    return {name: value for name, value in figures.items() if value >= 0}
+
+
+def find_tracks(config: Config, model: VisTR, video_set: VideoSet) -> tuple[list[dict[str, Any]], float, float]:
+    """Official results entries of all videos, the seconds they took, and the frames per second of the median video.
+
+    The median, because the first video of a size compiles.
+    """
     dataset = config.dataset
     settings = ClipSettings(
         config.num_frames, dataset.short_side, dataset.long_side, dataset.size_divisor, dataset.clip_overlap
     )
     predictor = Predictor(model, settings, min_score=config.task.min_score)
     results: list[dict[str, Any]] = []
+    rates: list[float] = []
     started = said = time.monotonic()
     for count, video in enumerate(video_set.videos, 1):
+        begun = time.monotonic()
         results += predictor.results(video_set, video)
+        rates.append(len(video) / max(time.monotonic() - begun, 1e-9))
         if time.monotonic() - said > 30:
             said = time.monotonic()
             left = (said - started) / count * (len(video_set.videos) - count)
             logger.info("%d of %d videos, %.0f s left", count, len(video_set.videos), left)
-    return results, time.monotonic() - started
+    return results, time.monotonic() - started, statistics.median(rates)
 
 
 def draw_videos(
@@ -99,6 +119,27 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(draft, path)
 
 
+def typed_values(overrides: Sequence[str]) -> dict[str, bool | float | str]:
+    """What was typed, by key, for TensorBoard's HParams: numbers as numbers, so that it can sort and colour by them.
+
+    Where runs lie and what they go on with is left out: it would be a column that differs in every run.
+    """
+    values: dict[str, bool | float | str] = {}
+    for override in overrides:
+        key = override_key(override)
+        if key in PATH_KEYS and key not in ("checkpoint", "init"):
+            continue
+        text = unquoted(override)
+        value: Any = text
+        with suppress(yaml.YAMLError):
+            value = yaml.safe_load(text)
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = float(value)  # YAML takes 1e-4 for text
+        values[key] = value if isinstance(value, bool | int | float) else text
+    return values
+
+
 def run_settings(config: Config) -> str:
     """The configuration as Markdown, for TensorBoard."""
     return f"```yaml\n{yaml.safe_dump(to_dict(config), sort_keys=False)}```"
@@ -108,7 +149,7 @@ def say_where_things_are(config: Config, folder: Path, figures: dict[str, float]
     """The last lines of a run: what came out and where to look."""
     shown = os.path.relpath(folder)
     lines = ["", "Done. What there is to look at:"]
-    if figures:
+    if "AP" in figures:
         lines.append(f"  held-out AP {figures['AP']:.3f}, AP50 {figures['AP50']:.3f}: {shown}/metrics.json")
     if (folder / "results").is_dir():
         lines.append(f"  pictures, truth above what was found: {shown}/results/video_*.png")

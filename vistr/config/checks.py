@@ -20,8 +20,8 @@ def check(config: Config, *, with_dataset: bool = True) -> None:
     _check_model(config)
     _check_schedule(config)
     _check_task(config)
-    # The benchmark reads nothing of the dataset but its clip size.
-    if with_dataset and config.task.name not in ("score", "benchmark"):
+    # The benchmark reads nothing of the dataset but its clip size, the others nothing at all.
+    if with_dataset and config.task.name not in ("score", "benchmark", "compare"):
         _check_dataset(config)
 
 
@@ -73,6 +73,11 @@ def _check_schedule(config: Config) -> None:
 
 def _check_task(config: Config) -> None:
     task = config.task.name
+    if task == "compare":
+        _require(config, "runs", "folders of runs, or patterns such as outputs/sweeps/*, separated by commas")
+        return
+    if config.runs is not None:
+        raise UserError(f"runs= belongs to task=compare and has no effect on task={task}.")
     if task == "score":
         _require_file(config, "annotations", "the annotation file with the truth")
         _require_file(config, "results", "the results to score")

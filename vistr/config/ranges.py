@@ -15,7 +15,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "backbone.name": ("r10", "r18", "r34", "r50", "r101"),
     "dataset.name": ("ytvis2019", "ytvis2021", "ovis", "custom", "shapes"),
     "dataset.split": ("holdout", "train", "valid", "test"),
-    "task.name": ("train", "evaluate", "score", "benchmark"),
+    "task.name": ("train", "evaluate", "score", "benchmark", "compare"),
+    "direction": ("maximize", "minimize"),
     "device.target": ("auto", "cpu", "gpu"),
     "device.precision": ("fp32",),
 }

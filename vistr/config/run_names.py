@@ -56,10 +56,13 @@ def run_name(
     overrides: Sequence[str],
     checkpoint: str | None = None,
     results: str | None = None,
+    runs: str | None = None,
 ) -> str:
     """The name of a single run, such as `shapes_r101_36f_learning_rate=0.0002`."""
     if task == "score" and results:
         first = Path(results).stem
+    elif task == "compare" and runs:
+        first = Path(runs.partition(",")[0].rstrip("/*")).name
     elif task in ("evaluate", "benchmark") and checkpoint:
         first = _checkpoint_name(Path(checkpoint))
     else:
@@ -99,6 +102,7 @@ def _resolve_run_name(*_: Any, _root_: DictConfig) -> str:
         _root_.hydra.overrides.task,
         _root_.checkpoint,
         _root_.results,
+        _root_.runs,
     )
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from vistr.config import Config
 from vistr.config.compose import ROOT
 from vistr.data.segmentation import encode, to_json
 from vistr.errors import UserError
+from vistr.results.run_record import read_record
 
 Task = Callable[[Config], dict[str, float]]
 
@@ -112,29 +114,22 @@ def test_ctrl_c_is_a_short_line(seen: list[Config], capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
-def test_a_sweep_names_its_jobs_after_what_differs(seen: list[Config]) -> None:
-    assert cli.main(["-m", "backbone=r50,r101", "num_frames=2,4", "seed=3"]) == 0
-    names = [folder.name for folder in run_folders()]
-    assert names == [
-        "0_backbone=r50_num_frames=2",
-        "1_backbone=r50_num_frames=4",
-        "2_backbone=r101_num_frames=2",
-        "3_backbone=r101_num_frames=4",
-    ]
-    assert {folder.parent.parent for folder in run_folders()} == {Path("outputs/sweeps")}
-    assert [(config.backbone.name, config.num_frames) for config in seen][1:3] == [("r50", 4), ("r101", 2)]
-    assert all(config.seed == 3 for config in seen)
-
-
-def test_a_sweep_goes_on_past_jobs_that_fail_and_ends_with_status_1(
-    seen: list[Config], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(["-m", "num_frames=0,13,14,2"]) == 1
-    assert seen[-1].num_frames == 2
-    error = capsys.readouterr().err
-    for sentence in ("num_frames=0 is out of range", "num_frames=13 brings bad luck", "RuntimeError: a bug"):
-        assert error.count(sentence) == 1
-    assert "num_frames=13 brings" in (run_folders()[1] / "run.log").read_text()
+@pytest.mark.parametrize(
+    ("frames", "state", "reason"),
+    [
+        (36, "finished", None),
+        (13, "failed", "num_frames=13 brings bad luck."),
+        (14, "failed", "RuntimeError: a bug"),
+        (15, "interrupted", "stopped by a signal"),
+    ],
+)
+def test_what_became_of_a_run_is_in_its_folder(frames: int, state: str, reason: str | None, seen: list[Config]) -> None:
+    with suppress(SystemExit):
+        cli.main([f"num_frames={frames}"])
+    record = read_record(run_folders()[0])
+    assert record is not None
+    assert (record.state, record.reason, record.task) == (state, reason, "train")
+    assert record.figures == ({"AP": 0.5} if state == "finished" else {})
 
 
 @pytest.mark.parametrize("mistake", ["backbone=r50,r99", "num_frames=2,abc", "nmu_frames=2,3", "resume=outputs"])

@@ -46,10 +46,12 @@ NEEDS = {
     "task=export": ["checkpoint=weights.ckpt"],
     "task=convert": ["input=weights.ckpt", "output=new.safetensors"],
     "task=average": ["input=frames", "output=new.safetensors"],
+    "task=compare": ["runs=frames"],
     "task=score": ["annotations=truth.json", "results=results.json"],
     "task=view": ["annotations=truth.json", "results=results.json"],
-    "experiments=paper_r50": ["dataset.root=frames"],
-    "experiments=paper_r101": ["dataset.root=frames"],
+} | {
+    f"experiments={name}": ["dataset.root=frames"]
+    for name in ("paper_r50", "paper_r101", "frames_ablation", "backbones", "loss_weights", "optimizer")
 }
 
 
@@ -86,6 +88,11 @@ def test_real_datasets_take_their_clip_size_from_the_backbone(
 
 def test_the_holdout_follows_the_seed() -> None:
     assert load_config(["seed=7"]).dataset.seed == 7
+
+
+def test_runs_to_compare_are_several_paths(files: Path) -> None:
+    runs = load_config(["task=compare", "runs=frames,../else*"]).runs
+    assert runs == f"{files / 'frames'},{files.parent / 'else*'}"
 
 
 def test_paths_are_relative_to_where_the_user_stands(files: Path) -> None:
@@ -157,9 +164,12 @@ MISTAKES = [
     ("dataset.augmentation.crop_min=700", "crop_min=700", "crop_max=600"),
     ("dataset.split=some", "dataset.split=some", "holdout"),
     ("dataset.split=valid", "dataset.split=valid", "shapes"),
-    ("task=nope", "task=nope", "average, benchmark, convert, evaluate"),
+    ("task=nope", "task=nope", "average, benchmark, compare, convert, evaluate"),
     ("task=evaluate", "task=evaluate", "checkpoint="),
     ("task=score", "task=score", "annotations="),
+    ("task=compare", "task=compare", "runs="),
+    ("runs=frames", "runs=", "task=compare"),
+    ("direction=up", "direction=up", "maximize, minimize"),
     ("task=score annotations=truth.json", "task=score", "results="),
     ("task=score annotations=truth.json results=no.json", "results=", "no such file"),
     ("task=view", "task=view", "annotations="),

@@ -56,6 +56,12 @@ def test_scoring_is_named_after_the_results_and_evaluation_after_the_trained_run
     assert name(task="evaluate", checkpoint="weights/vistr_r50.ckpt") == "vistr_r50"
 
 
+def test_a_comparison_is_named_after_what_it_compares() -> None:
+    assert (
+        name(task="compare", runs="/here/outputs/sweeps/num_frames=2-4_1a2b3c/*,/elsewhere") == "num_frames=2-4_1a2b3c"
+    )
+
+
 def test_a_sweeps_job_is_named_after_what_was_swept() -> None:
     assert job_name(["backbone=r50", "num_frames=4", "seed=3"], ["seed"]) == "backbone=r50_num_frames=4"
     assert job_name(["seed=3"], ["seed"]) == ""

@@ -59,6 +59,14 @@ def test_scalars_are_rows_and_tensorboard_scalars_under_the_same_tags(tmp_path: 
     assert [(e.step, e.value) for e in read.Scalars("train/loss")] == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
 
+def test_the_figures_of_a_category_have_a_section_of_their_own(tmp_path: Path) -> None:
+    with Tracker(tmp_path) as tracker:
+        tracker.scalars(3, {"AP": 0.25, "AP/cat": 0.5}, "eval", epoch=1)
+        assert tracker.latest("eval/AP", "train/loss") == {"eval/AP": 0.25}
+    assert set(events(tmp_path).Tags()["scalars"]) == {"eval/AP", "per_category/AP/cat"}
+    assert rows(tmp_path)[0]["AP/cat"] == 0.5
+
+
 def test_everything_is_on_the_disk_before_the_run_ends(tmp_path: Path) -> None:
     tracker = Tracker(tmp_path)
     train(tracker, 1, 2)

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,7 +21,7 @@ from vistr.config import overrides as typed
 from vistr.config.checks import check
 from vistr.config.explanations import explain, no_such_key, unknown_key
 from vistr.config.run_names import override_key, register_resolvers
-from vistr.config.schema import PATH_KEYS, Config
+from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS, Config
 from vistr.errors import UserError
 from vistr.hub import is_remote
 
@@ -46,6 +47,11 @@ def load_config(overrides: Sequence[str] = ()) -> Config:
     """
     ready = typed.ready(overrides)
     return finish(_compose(ready), [override for override in ready if not override.startswith("hydra.")])
+
+
+def compose_sweep(overrides: Sequence[str]) -> DictConfig:
+    """What `python run.py -m <overrides>` sweeps over, Hydra's own section included; its jobs are composed later."""
+    return _compose([override for override in overrides if not override.startswith("-")], RunMode.MULTIRUN)
 
 
 def finish(composed: DictConfig, overrides: list[str], run_dir: str | None = None) -> Config:
@@ -107,7 +113,7 @@ def run_folder(overrides: Sequence[str]) -> Path:
     return Path(_compose(typed.ready(overrides), with_hydra=True).hydra.run.dir).absolute()
 
 
-def _compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+def _compose(overrides: Sequence[str], mode: RunMode = RunMode.RUN, *, with_hydra: bool = False) -> DictConfig:
     if not (ROOT / "conf" / "config.yaml").is_file():
         raise UserError(f"There is no conf/ in {ROOT}: install from a clone, with pip install -e.")
     prepare()
@@ -116,7 +122,11 @@ def _compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfi
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            return compose("config", list(overrides), return_hydra_config=with_hydra)
+            if mode == RunMode.RUN:
+                return compose("config", list(overrides), return_hydra_config=with_hydra)
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            return hydra.compose_config("config", list(overrides), mode, from_shell=False)
     except COMPOSITION_ERRORS as error:
         raise UserError(explain(error, overrides)) from error
     finally:
@@ -138,7 +148,8 @@ def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
         owner = getattr(config, section) if section else config
         value = getattr(owner, name)
         if value and not is_remote(value):
-            setattr(owner, name, os.path.abspath(os.path.expanduser(value)))
+            paths = value.split(",") if path_key in PATH_LIST_KEYS else [value]
+            setattr(owner, name, ",".join(os.path.abspath(os.path.expanduser(path)) for path in paths))
     return config
 
 

@@ -50,6 +50,15 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
     return " ".join(str(error).split())
 
 
+def missing_plugin(text: str) -> str | None:
+    """The sentence for a launcher or sweeper that is not installed; None where `text` complains of something else."""
+    found = re.search(r"(?:Unknown plugin class : |Could not instantiate plugin )'?hydra_plugins\.hydra_(\w+)", text)
+    if found is None:
+        return None
+    package = f"hydra-{found[1].replace('_', '-')}"
+    return f"{package} is not installed: pip install -e '.[sweeps]' brings the launchers and sweepers of conf/hydra."
+
+
 def unreadable(override: str | None) -> str:
     """The sentence for an override Hydra's grammar does not admit."""
     if override is None or "=" not in override[1:]:
@@ -110,6 +119,8 @@ def _wrong_type(key: str, text: str) -> str:
 def _missing_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     options = sorted(name for name in error.options or () if not name.startswith("_"))
+    if not options and group.startswith("hydra/"):
+        return f"There is no {group}={option}: pip install -e '.[sweeps]' brings what conf/hydra has options for."
     if not options:
         return " ".join(str(error).partition("Config search path")[0].split())
     return f"{group}={option} is not one of its options: {', '.join(options)}."

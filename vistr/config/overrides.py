@@ -40,10 +40,13 @@ def ready(overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
 
 
 def leave_out_of_names(overrides: Sequence[str]) -> str:
-    """The override that keeps what is the same in every job of a sweep out of the jobs' folder names."""
+    """The override that keeps what is the same in every job of a sweep out of the jobs' folder names.
+
+    Of two overrides of one key the last counts.
+    """
     parsed = OverridesParser.create().parse_overrides([one for one in overrides if not one.startswith("-")])
-    constant = [override_key(one.input_line or "") for one in parsed if not one.is_sweep_override()]
-    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(constant)}]"
+    swept = {override_key(one.input_line or ""): one.is_sweep_override() for one in parsed}
+    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(key for key in swept if not swept[key])}]"
 
 
 def unquoted(override: str) -> str:

@@ -17,9 +17,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dataset.split": ("holdout", "train", "valid", "test"),
     "sequence_head": ("dilated", "dense"),
     "task.name": (
-        *("train", "evaluate", "infer", "score", "view", "benchmark"),
+        *("train", "evaluate", "infer", "score", "view", "benchmark", "compare"),
         *("convert", "inspect", "average", "export"),
     ),
+    "direction": ("maximize", "minimize"),
     "device.target": ("auto", "cpu", "gpu"),
     "device.precision": ("fp32", "fp16"),
 }

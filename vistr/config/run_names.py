@@ -57,6 +57,7 @@ def run_name(
     checkpoint: str | None = None,
     results: str | None = None,
     input: str | None = None,
+    runs: str | None = None,
 ) -> str:
     """The name of a single run, such as `shapes_r101_36f_learning_rate=0.0002`."""
     if task in ("score", "view") and results:
@@ -65,6 +66,8 @@ def run_name(
         first = f"{Path(input).stem}_{_checkpoint_name(Path(checkpoint))}"
     elif task in ("convert", "average") and input:
         first = Path(input).stem
+    elif task == "compare" and runs:
+        first = Path(runs.partition(",")[0].rstrip("/*")).name
     elif task in ("evaluate", "benchmark", "inspect", "export") and checkpoint:
         first = _checkpoint_name(Path(checkpoint))
     else:
@@ -105,6 +108,7 @@ def _resolve_run_name(*_: Any, _root_: DictConfig) -> str:
         _root_.checkpoint,
         _root_.results,
         _root_.input,
+        _root_.runs,
     )
 
 

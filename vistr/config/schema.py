@@ -172,6 +172,9 @@ class Config:
     format: str | None = None
     annotations: str | None = None
     results: str | None = None
+    runs: str | None = None
+    optimize: str = "AP"
+    direction: str = "maximize"
     outputs: str = "outputs"
     run_dir: str | None = None
     overrides: list[str] = field(default_factory=list)
@@ -184,6 +187,8 @@ class Config:
     device: Device = field(default_factory=Device)
 
 
+# The path keys that hold several, separated by commas.
+PATH_LIST_KEYS = ("runs",)
 # Keys that hold a path of the user's: relative to where he stands, and never part of a run's name.
 PATH_KEYS = (
     "checkpoint",
@@ -193,6 +198,7 @@ PATH_KEYS = (
     "output",
     "annotations",
     "results",
+    "runs",
     "outputs",
     "dataset.root",
     "dataset.annotations",

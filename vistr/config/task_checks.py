@@ -20,6 +20,7 @@ _TASKS_OF = {
     "input": ("infer", "convert", "average"),
     "output": ("convert", "average", "export"),
     "format": ("convert", "export"),
+    "runs": ("compare",),
 }
 _INSTEAD = {
     "annotations": "a dataset's own files are dataset.annotations= and dataset.images=",
@@ -30,6 +31,7 @@ _INSTEAD = {
     "input": "the weights to start from are init=, those to evaluate checkpoint=, the data is dataset=",
     "output": "a run's folder lies in outputs=",
     "format": "it says what to write",
+    "runs": "it names the folders of runs",
 }
 FORMATS = {"convert": ("checkpoint", "original"), "export": ("mindir", "onnx")}
 
@@ -43,6 +45,8 @@ def check_task(config: Config) -> None:
             raise UserError(f"{key}= belongs to {theirs} and has no effect on task={task}; {_INSTEAD[key]}.")
     if task in ("score", "view"):
         _check_results(config)
+    elif task == "compare":
+        require(config, "runs", "folders of runs, or patterns such as outputs/sweeps/*, separated by commas")
     elif task == "train":
         _check_train(config)
     elif task == "convert":

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+import statistics
 import time
 import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from PIL import Image
 
-from vistr.config import Config
+from vistr.config import PATH_KEYS, Config
 from vistr.config.compose import to_dict
+from vistr.config.overrides import unquoted
+from vistr.config.run_names import override_key
 from vistr.data.videos import VideoSet
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate
@@ -41,17 +46,20 @@ def evaluate_videos(
     """Run the network over the videos and write what it found: results, pictures and, with a truth, the figures.
 
     `kind` is what the figures are recorded as. Several ranks share the videos; the first puts together what they
-    found, as one process alone would have.
+    found, as one process alone would have. Returns the 12 official figures, where there is a truth, and the pace,
+    `frames_per_second_with_loading`.
     """
     ranks = ranks or Ranks()
     if not video_set.videos:
         return {}
-    found, seconds = find_tracks(config, model, video_set, ranks)
-    parts = ranks.collect(found)
+    found, seconds, rate = find_tracks(config, model, video_set, ranks)
+    parts = ranks.collect([found, rate])
     figures: dict[str, float] = {}
     if parts is not None:
-        results = [entry for i in range(len(video_set.videos)) for entry in parts[i % ranks.size][i // ranks.size]]
-        figures = report_results(config, video_set, results, seconds, folder, tracker, step, epoch, kind)
+        by_rank = [results for results, _ in parts]
+        results = [entry for i in range(len(video_set.videos)) for entry in by_rank[i % ranks.size][i // ranks.size]]
+        pace = {"frames_per_second_with_loading": sum(rate for _, rate in parts)}
+        figures = report_results(config, video_set, results, seconds, pace, folder, tracker, step, epoch, kind)
     first: dict[str, float] = ranks.exchange(figures)[0]
     return first
 
@@ -61,13 +69,14 @@ def report_results(
     video_set: VideoSet,
     results: list[dict[str, Any]],
     seconds: float,
+    pace: dict[str, float],
     folder: Path,
     tracker: Tracker,
     step: int,
     epoch: int,
     kind: Kind,
 ) -> dict[str, float]:
-    """Write results and pictures; the figures, where there is a truth."""
+    """Write results and pictures; the figures, where there is a truth, and the pace."""
     write_results(folder / "results", results)
     draw_videos(config, video_set, results, folder / "results", tracker, step, kind)
     frames = sum(len(v) for v in video_set.videos)
@@ -76,35 +85,47 @@ def report_results(
     )
     if not video_set.has_truth:
         logger.info("%s has no truth: no AP; upload results.zip to the evaluation server", video_set.annotation_file)
-        return {}
+        return pace
     evaluation = evaluate(truth_of(video_set), results)
     write_json(folder / "metrics.json", evaluation.to_json())
     by_category = {f"AP/{row['name']}": row["AP"] for row in evaluation.per_category.values()}
-    tracker.scalars(step, {**evaluation.figures, **by_category}, kind, epoch=epoch)
+    tracker.scalars(step, defined({**evaluation.figures, **pace, **by_category}), kind, epoch=epoch)
     whose = "AP" if kind == "eval" else "AP with averaged weights"
     logger.info("%s of %d videos after step %d:\n%s", whose, len(video_set.videos), step, evaluation.table())
-    return evaluation.figures
+    return evaluation.figures | pace
+
+
+def defined(figures: dict[str, float]) -> dict[str, float]:
+    """The figures without those that are undefined, -1: on a curve that would be a value."""
+    return {name: value for name, value in figures.items() if value >= 0}
 
 
 def find_tracks(
     config: Config, model: VisTR, video_set: VideoSet, ranks: Ranks
-) -> tuple[list[list[dict[str, Any]]], float]:
-    """Official results entries of this rank's videos, every so many-th of all, and the seconds they took."""
+) -> tuple[list[list[dict[str, Any]]], float, float]:
+    """Official results entries of this rank's videos, every so many-th of all, the seconds they took, and the frames
+    per second of the median video.
+
+    The median, because the first video of a size compiles.
+    """
     dataset = config.dataset
     settings = ClipSettings(
         config.num_frames, dataset.short_side, dataset.long_side, dataset.size_divisor, dataset.clip_overlap
     )
     predictor = Predictor(model, settings, min_score=config.task.min_score)
     results: list[list[dict[str, Any]]] = []
+    rates: list[float] = []
     videos = video_set.videos[ranks.rank :: ranks.size]
     started = said = time.monotonic()
     for count, video in enumerate(videos, 1):
+        begun = time.monotonic()
         results.append(predictor.results(video_set, video))
+        rates.append(len(video) / max(time.monotonic() - begun, 1e-9))
         if time.monotonic() - said > 30:
             said = time.monotonic()
             left = (said - started) / count * (len(videos) - count)
             logger.info("%d of %d videos, %.0f s left", count, len(videos), left)
-    return results, time.monotonic() - started
+    return results, time.monotonic() - started, statistics.median(rates) if rates else 0.0
 
 
 def draw_videos(
@@ -138,6 +159,27 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(draft, path)
 
 
+def typed_values(overrides: Sequence[str]) -> dict[str, bool | float | str]:
+    """What was typed, by key, for TensorBoard's HParams: numbers as numbers, so that it can sort and colour by them.
+
+    Where runs lie and what they go on with is left out: it would be a column that differs in every run.
+    """
+    values: dict[str, bool | float | str] = {}
+    for override in overrides:
+        key = override_key(override)
+        if key in PATH_KEYS and key not in ("checkpoint", "init"):
+            continue
+        text = unquoted(override)
+        value: Any = text
+        with suppress(yaml.YAMLError):
+            value = yaml.safe_load(text)
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = float(value)  # YAML takes 1e-4 for text
+        values[key] = value if isinstance(value, bool | int | float) else text
+    return values
+
+
 def run_settings(config: Config) -> str:
     """The configuration as Markdown, for TensorBoard."""
     return f"```yaml\n{yaml.safe_dump(to_dict(config), sort_keys=False)}```"
@@ -147,7 +189,7 @@ def say_where_things_are(config: Config, folder: Path, figures: dict[str, float]
     """The last lines of a run: what came out and where to look."""
     shown = os.path.relpath(folder)
     lines = ["", "Done. What there is to look at:"]
-    if figures:
+    if "AP" in figures:
         lines.append(f"  held-out AP {figures['AP']:.3f}, AP50 {figures['AP50']:.3f}: {shown}/metrics.json")
     if (folder / "results").is_dir():
         lines.append(f"  pictures, truth above what was found: {shown}/results/video_*.png")

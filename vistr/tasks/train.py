@@ -17,7 +17,8 @@ from vistr.losses.matching import Costs
 from vistr.models.backbone import calibrate
 from vistr.models.vistr import VisTR, build_model
 from vistr.parallel import Ranks, join
-from vistr.tasks.reporting import evaluate_videos, run_settings, say_where_things_are
+from vistr.results.runs import final_training_figures, read_rows
+from vistr.tasks.reporting import defined, evaluate_videos, run_settings, say_where_things_are, typed_values
 from vistr.tasks.sources import training_videos
 from vistr.training.checkpoint import Metadata, load_weights, read_checkpoint
 from vistr.training.optimizer import AdamW, Schedule
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: Config) -> dict[str, float]:
-    """Train as configured, in config.run_dir; returns the final figures of the evaluated videos."""
+    """Train as configured, in config.run_dir; returns the final figures of the evaluated videos and of the training."""
     assert config.run_dir is not None
     folder = Path(config.run_dir)
     device = use_device(config.device.target, config.device.id)
@@ -42,7 +43,8 @@ def run(config: Config) -> dict[str, float]:
     logger.info("training: %d videos of %s", len(videos.videos), videos.annotation_file)
     logger.info("evaluation: %d videos (dataset.split=%s)", len(judged.videos), config.dataset.split)
     model = build_model(config, len(videos.categories))
-    logger.info("%.1f M parameters", sum(p.size for p in model.get_parameters()) / 1e6)
+    num_parameters = sum(p.size for p in model.get_parameters())
+    logger.info("%.1f M parameters", num_parameters / 1e6)
     step = make_step(config, model)
     settings = config.optimizer
     optimizer = AdamW(
@@ -70,7 +72,7 @@ def run(config: Config) -> dict[str, float]:
     ranks.share(list(model.get_parameters()))
     with open_tracker(folder, ranks, resume_step=resume_step) as tracker:
         tracker.text("config", run_settings(config))
-        parameters = {o.partition("=")[0].lstrip("+"): o.partition("=")[2] for o in config.overrides}
+        parameters = typed_values(config.overrides)
         tracker.hparams(parameters, {})
 
         def evaluate(step_number: int, epoch: int) -> dict[str, float]:
@@ -98,9 +100,11 @@ def run(config: Config) -> dict[str, float]:
             ranks,
         )
         figures = trainer.run()
-        tracker.hparams(parameters, {f"eval/{name}": value for name, value in figures.items()})
+        shown = {f"eval/{name}": value for name, value in defined(figures).items()}
+        shown |= tracker.latest("train/loss", "train/clips_per_second", "train/memory_gb")
+        tracker.hparams(parameters, shown)
     say_where_things_are(config, folder, figures)
-    return figures
+    return {**figures, **final_training_figures(read_rows(folder)), "million_parameters": num_parameters / 1e6}
 
 
 def make_step(config: Config, model: VisTR) -> TrainingStep:

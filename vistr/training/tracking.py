@@ -28,9 +28,10 @@ class Tracker:
     """Writes a run's scalars, pictures and texts into its folder: TensorBoard events and `metrics.jsonl`.
 
     Scalars are named without a prefix ("loss", "AP"); their TensorBoard tags are "train/loss", "eval/AP", the
-    same in every run. A row of `metrics.jsonl` is {"step", "epoch", "kind", and the scalars by name}, null
-    where a value is not finite. All of it is on the disk when a method returns, so that a checkpoint written
-    afterwards never knows of more steps than the records do.
+    same in every run. Those of one category ("AP/cat") have a section of their own, "per_category/AP/cat": HParams
+    lists the first few tags of a section, and should list AP50 before the cats. A row of `metrics.jsonl` is
+    {"step", "epoch", "kind", and the scalars by name}, null where a value is not finite. All of it is on the disk
+    when a method returns, so that a checkpoint written afterwards never knows of more steps than the records do.
 
     Args:
         folder: the run's folder, itself the TensorBoard run.
@@ -52,13 +53,14 @@ class Tracker:
         self._write(Event(step=last + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def scalars(self, step: int, values: Mapping[str, float], kind: Kind, *, epoch: int) -> None:
-        """Records the values of one step: a row, and a scalar "<kind>/<name>" each."""
+        """Records the values of one step: a row, and a scalar each."""
         self._step = step
         row: dict[str, Any] = {"step": step, "epoch": epoch, "kind": kind}
         row.update((name, float(value) if math.isfinite(value) else None) for name, value in values.items())
         self._rows.write(json.dumps(row, allow_nan=False) + "\n")
         self._rows.flush()
-        self._add_scalars({f"{kind}/{name}": value for name, value in values.items()})
+        tags = {name: f"per_category/{name}" if "/" in name else f"{kind}/{name}" for name in values}
+        self._add_scalars({tags[name]: value for name, value in values.items()})
 
     def image(self, tag: str, pixels: NDArray[np.uint8], step: int) -> None:
         """Records a picture, uint8 [H, W, 3]."""
@@ -87,6 +89,10 @@ class Tracker:
             self._add_scalars(new)
         if metrics:
             self._add(end, self._step)
+
+    def latest(self, *tags: str) -> dict[str, float]:
+        """The last values recorded under some tags; those with none are left out."""
+        return {tag: self._latest[tag][1] for tag in tags if tag in self._latest}
 
     def close(self) -> None:
         """Closes the files."""
@@ -132,6 +138,10 @@ class Silent(Tracker):
 
     def hparams(self, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """Drop the settings."""
+
+    def latest(self, *tags: str) -> dict[str, float]:
+        """Nothing was recorded."""
+        return {}
 
     def close(self) -> None:
         """Nothing to close."""

@@ -208,7 +208,7 @@ class Trainer:
             if over or (complete and epoch % plan.evaluate_every == 0):
                 figures = self.evaluate(state.step, epoch)
                 self.metadata.metrics = figures
-                if figures and figures["AP"] > state.best:
+                if figures.get("AP", -1.0) > state.best:
                     state.best = figures["AP"]
                     self.save("best")
                 if figures.get("ema_AP", -1.0) > state.best_ema:

@@ -1,0 +1,56 @@
+"""Which folder a sweep belongs to: its own again for the same command, another for another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vistr.config import overrides as typed
+from vistr.sweeps.plan import plan
+
+
+def folder(*overrides: str) -> Path:
+    return plan(typed.ready(overrides, sweep=True)).folder
+
+
+def test_the_folder_says_what_is_swept() -> None:
+    assert folder("backbone=r50,r101", "num_frames=18,24").parent == Path("outputs/sweeps")
+    assert folder("backbone=r50,r101", "num_frames=18,24").name.startswith("backbone=r50-r101_num_frames=18-24_")
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        ["backbone=r50,r101", "num_frames=18,24", "hydra.sweeper.max_batch_size=1"],
+        ["-m", "backbone=r50,r101", "num_frames=18,24"],
+    ],
+)
+def test_the_way_it_is_carried_out_does_not_matter(same: list[str]) -> None:
+    digest = folder("backbone=r50,r101", "num_frames=18,24").name[-6:]
+    assert folder(*same).name[-6:] == digest
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ["backbone=r50,r101", "num_frames=18,30"],
+        ["num_frames=18,24", "backbone=r50,r101"],
+        ["backbone=r50,r101", "num_frames=18,24", "seed=1"],
+        ["backbone=r50,r101", "num_frames=18,24", "optimize=AP50"],
+    ],
+)
+def test_another_command_has_another_folder(other: list[str]) -> None:
+    assert folder(*other).name[-6:] != folder("backbone=r50,r101", "num_frames=18,24").name[-6:]
+
+
+def test_outputs_and_a_folder_of_the_users_own_are_kept() -> None:
+    assert folder("num_frames=2,4", "outputs=/tmp/my runs").parent == Path("/tmp/my runs/sweeps")
+    assert folder("num_frames=2,4", "hydra.sweep.dir=/tmp/mine") == Path("/tmp/mine")
+
+
+def test_jobs_are_named_after_what_an_experiment_sweeps_unless_the_user_fixed_it() -> None:
+    swept = plan(["experiments=frames_ablation", "seed=3", "dataset=shapes"]).hydra_overrides[0]
+    assert swept.endswith("exclude_keys=[experiments,seed,dataset]")
+    fixed = plan(["experiments=frames_ablation", "num_frames=18"]).hydra_overrides[0]
+    assert "num_frames" in fixed

@@ -1,0 +1,1 @@
+"""`-m`: many runs from one command, in one folder that the same command goes on with."""

@@ -1,0 +1,132 @@
+"""One job of a sweep, run in a process of its own: skipped where it is done, gone on with where it was stopped."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from vistr.config.compose import ROOT
+from vistr.config.overrides import path_override
+from vistr.results.run_record import RunRecord, State, explain_exit, read_record, write_record
+
+log = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, str(ROOT / "run.py"))
+PARENT = "VISTR_SWEEP_PROCESS"
+# A job whose sweep was killed saves what it has after its present step, or evaluation: wait this long for that.
+LEAVE_SECONDS = 900.0
+_PR_SET_PDEATHSIG = 1
+
+
+def run_apart(folder: Path, task: str, overrides: Sequence[str], verbose: Sequence[str] = ()) -> RunRecord:
+    """The record of a job after it ran, as `python run.py <overrides>` in `folder`; of a finished one, at once.
+
+    A process of its own gives each job its memory, and a job that the system kills takes no other along.
+    `verbose` are overrides of Hydra's that the job is to have too. Raises KeyboardInterrupt where the sweep is
+    told to stop, after the job has saved what it has.
+    """
+    before = _settled(folder)
+    # Where hydra.sweep.dir= is set by hand, the folder may hold something else than this job.
+    same = before is not None and before.overrides == list(overrides)
+    if before is not None and before.state == "running":
+        log.info("already running (process %d on %s): %s", before.pid, before.host, folder)
+        return before
+    if before is not None and same and before.state == "finished":
+        log.info("finished before: %s", folder)
+        return before
+    started = same and (folder / "checkpoints" / "last.safetensors").is_file()
+    place = path_override("resume" if started else "hydra.run.dir", str(folder))
+    status = _wait_for([*COMMAND, *overrides, place, *verbose])
+    record = read_record(folder)
+    if record is None or record == before or status not in (0, 1, 130):
+        record = _written_for(record, status, task, overrides)
+        write_record(folder, record)
+    if record.state == "failed" and status != 1:
+        log.error("%s: %s", folder.name, record.reason)
+    return record
+
+
+def record_mistake(folder: Path, task: str, overrides: Sequence[str], reason: str) -> None:
+    """Record a job that cannot even start."""
+    now = time.time()
+    write_record(folder, RunRecord("failed", task, reason, list(overrides), started=now, ended=now))
+
+
+def end_with_sweep() -> None:
+    """In a job's process: be told to stop (SIGTERM, which saves first) when the sweep that started it dies."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is not None and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(parent):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _written_for(left: RunRecord | None, status: int, task: str, overrides: Sequence[str]) -> RunRecord:
+    """The record of a job that ended without writing one itself; `left` is what it, or one before, left."""
+    state: State = "interrupted" if status in (130, -signal.SIGINT, -signal.SIGTERM) else "failed"
+    now = time.time()
+    started, seconds = (left.started, left.seconds) if left is not None else (now, 0.0)
+    return RunRecord(state, task, explain_exit(status), list(overrides), started=started, ended=now, seconds=seconds)
+
+
+def _settled(folder: Path) -> RunRecord | None:
+    """The record of the folder's earlier run, once a process that is about to leave has left."""
+    record = read_record(folder)
+    if record is None or record.state != "running":
+        return record
+    log.info("waiting for process %d on %s, which still works on %s", record.pid, record.host, folder)
+    until = time.monotonic() + LEAVE_SECONDS
+    while record is not None and record.state == "running" and time.monotonic() < until:
+        time.sleep(0.5)
+        record = read_record(folder)
+    return record
+
+
+def _wait_for(command: Sequence[str]) -> int:
+    """The exit status of a command. A request to stop is passed on to it; KeyboardInterrupt once it has ended."""
+    sys.stdout.flush()
+    # A session of its own, so that Ctrl-C reaches it once, from here, however the sweep was started.
+    job = subprocess.Popen(command, env={**os.environ, PARENT: str(os.getpid())}, start_new_session=True)
+    with _passed_on(job) as stopped:
+        try:
+            status = job.wait()
+        except BaseException:  # submitit leaves so, to queue the job again: it saves first
+            job.terminate()
+            job.wait()
+            raise
+    if stopped:
+        raise KeyboardInterrupt
+    return status
+
+
+@contextmanager
+def _passed_on(job: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Passes requests to stop on to a job; the list holds those that came.
+
+    A launcher that takes signals in a way of its own (submitit: save and queue again) keeps it.
+    """
+    stopped: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stopped.append(number)
+        job.send_signal(number)
+
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    ours = {number: handler for number, handler in before.items() if handler in usual}
+    for number in ours:
+        signal.signal(number, note)
+    try:
+        yield stopped
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)

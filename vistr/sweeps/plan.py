@@ -1,0 +1,65 @@
+"""Which folder a sweep belongs to: the same command finds its own again, another one makes another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vistr.config import overrides as typed
+from vistr.config.compose import compose_sweep
+from vistr.config.run_names import bounded, override_key, overrides_slug
+
+# How a sweep is carried out may change from one start to the next; what it consists of may not.
+_HOW = ("n_trials", "n_jobs", "max_batch_size", "max_failure_rate", "storage", "study_name")
+_WHERE = ("outputs", "run_dir", "overrides")
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A sweep's folder, the figure it is after, and the overrides that tell Hydra so."""
+
+    folder: Path
+    optimize: str
+    direction: str
+    hydra_overrides: list[str]
+
+
+def plan(overrides: Sequence[str]) -> SweepPlan:
+    """The plan of a sweep, from overrides made ready; raises what composing raises."""
+    composed = compose_sweep(overrides)
+    extra = [typed.leave_out_of_names([*swept_in_files(composed), *overrides])]
+    folder = Path(composed.hydra.sweep.dir)
+    if not any(override_key(override) == "hydra.sweep.dir" for override in overrides):
+        folder = folder / sweep_name(composed)
+        extra.append(typed.path_override("hydra.sweep.dir", str(folder)))
+    return SweepPlan(folder, composed.optimize, composed.direction, extra)
+
+
+def swept_in_files(composed: DictConfig) -> list[str]:
+    """The overrides that a configuration file (of experiments/) sweeps, in `hydra.sweeper.params`."""
+    return [f"{key}={value}" for key, value in (composed.hydra.sweeper.get("params") or {}).items()]
+
+
+def sweep_name(composed: DictConfig) -> str:
+    """`backbone=r50-r101_num_frames=18-36_3f9a1c`: what was typed, and a hash of all that it comes to.
+
+    The launcher, and how many jobs there are to be or run at a time, do not matter; the order of the overrides,
+    which the jobs are numbered by, does.
+    """
+    overrides = list(composed.hydra.overrides.task)
+    sweeper: dict[str, Any] = OmegaConf.to_container(composed.hydra.sweeper, resolve=False)  # type: ignore[assignment]
+    content: dict[str, Any] = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]
+    content = {key: value for key, value in content.items() if key not in ("hydra", *_WHERE)}
+    what = {
+        "overrides": [one for one in overrides if override_key(one) not in _WHERE],
+        "sweeper": {key: value for key, value in sweeper.items() if key not in _HOW},
+        "configuration": content,
+    }
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:6]
+    return f"{bounded(overrides_slug(overrides)) or 'defaults'}_{digest}"

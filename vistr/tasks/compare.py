@@ -1,0 +1,28 @@
+"""`task=compare`: runs side by side, as a table, Markdown, CSV, pictures and one HTML page."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from vistr.config import Config
+from vistr.results.comparison import compare, text_table
+from vistr.results.comparison_files import write_files
+from vistr.results.runs import find_runs
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: Config) -> dict[str, float]:
+    """Compare the runs that config.runs names, and write comparison.* into config.run_dir; returns no figures."""
+    assert config.run_dir is not None
+    assert config.runs is not None
+    folder = Path(config.run_dir)
+    runs = find_runs(config.runs.split(","), leave_out=folder)
+    comparison = compare(runs, config.optimize, config.direction)
+    logger.info("%s", text_table(comparison))
+    names = ", ".join(os.path.basename(pattern.rstrip("/*_")) for pattern in config.runs.split(","))
+    files = write_files(comparison, folder, "comparison", names)
+    logger.info("\nWritten to %s: %s", os.path.relpath(folder), ", ".join(path.name for path in files))
+    return {}

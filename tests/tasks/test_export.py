@@ -20,7 +20,8 @@ from vistr.models.vistr import build_model
 from vistr.tasks import export
 from vistr.training.checkpoint import Metadata, save_checkpoint
 
-MODEL = ["backbone=r10", "transformer=small", "num_frames=3", "num_instances=2", "device=cpu"]
+LAYERS = ["transformer.num_encoder_layers=1", "transformer.num_decoder_layers=1"]
+MODEL = ["backbone=r10", "transformer=small", *LAYERS, "num_frames=3", "num_instances=2", "device=cpu"]
 NAMES = ("cat", "dog")
 
 
@@ -72,6 +73,11 @@ def test_a_file_that_gives_other_outputs_is_not_kept(
     def elsewhere(*_: Any) -> dict[str, np.ndarray]:
         return {"logits": np.zeros((1, 6, 4)), "boxes": np.zeros((1, 6, 4)), "masks": np.zeros((1, 6, 10, 16))}
 
+    def written(*arguments: Any) -> Path:
+        (arguments[4] / "vistr.mindir").write_text("a graph")
+        return Path(arguments[4] / "vistr.mindir")
+
+    monkeypatch.setattr(export, "_write", written)
     monkeypatch.setattr(export, "_run_mindir", elsewhere)
     with pytest.raises(UserError, match="does not give the network's outputs"):
         run(checkpoint, tmp_path / "vistr.mindir")

@@ -28,7 +28,8 @@ MODEL, OPTIMIZER = "model.", "optimizer."
 class TrainingState:
     """Where a training stands: `epoch` counted from 0, the optimizer steps done in it and in all.
 
-    `num_ranks` processes did them. `loss_scale` is that of half precision, None before its first step; `steps_at_scale` the steps since it changed.
+    `loss_scale` is half precision's, None before its first step; `steps_at_scale` the steps since it changed;
+    `num_ranks` the processes that do the steps.
     """
 
     epoch: int = 0

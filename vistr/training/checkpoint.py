@@ -42,8 +42,8 @@ class TrainingState:
     """Where a training stands: `epoch` counted from 0, the optimizer steps done in it and in all, the best AP so far
     (of the weights, and of their moving average).
 
-    `num_ranks` processes did them. `loss_scale` is that of half precision, None before its first step;
-    `steps_at_scale` the steps since it changed.
+    `loss_scale` is half precision's, None before its first step; `steps_at_scale` the steps since it changed;
+    `num_ranks` the processes that do the steps.
     """
 
     epoch: int = 0

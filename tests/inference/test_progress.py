@@ -28,7 +28,8 @@ def test_the_pace_leaves_the_first_clips_compilation_out() -> None:
     progress = FrameProgress("walk: searched", 100, stream=io.StringIO(), clock=clock)
     clock.now = 20
     progress.reach(36)
-    assert progress.line() == "walk: searched 36/100 frames, 1.8 frames/s, 36s left"
+    assert progress.line() == "walk: searched 36/100 frames"
+    assert progress.frames_per_second == 1.8
     clock.now = 24
     progress.reach(56)
     assert progress.line() == "walk: searched 56/100 frames, 5 frames/s, 9s left"
@@ -38,9 +39,9 @@ def test_no_time_left_is_said_where_the_length_is_not_known() -> None:
     clock = Clock()
     progress = FrameProgress("walk", None, stream=io.StringIO(), clock=clock)
     assert progress.line() == "walk 0 frames"
-    clock.now = 2
-    progress.reach(10)
-    assert progress.line() == "walk 10 frames, 5 frames/s"
+    for clock.now, count in ((2, 10), (4, 20)):
+        progress.reach(count)
+    assert progress.line() == "walk 20 frames, 5 frames/s"
 
 
 def test_a_terminal_gets_a_bar_that_goes_away() -> None:

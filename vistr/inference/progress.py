@@ -89,7 +89,8 @@ class FrameProgress:
 
     def line(self) -> str:
         """Where things stand, such as "street: tracks 40/250 frames, 3.1 frames/s, 68s left"."""
-        pace = self.frames_per_second
+        # The first clip's time is a compilation's: no pace to go by.
+        pace = float("nan") if self._first and self.num_done == self._first[1] else self.frames_per_second
         parts = [f"{self._what} {self.num_done}{f'/{self._total}' if self._total else ''} frames"]
         if pace == pace:
             parts.append(f"{pace:.3g} frames/s")

@@ -40,7 +40,9 @@ def _use_gpu(index: int, required: bool) -> DeviceName:
         try:
             _set_device("GPU", index)
         except (RuntimeError, ValueError) as error:
-            lacking = f"MindSpore cannot use GPU {index}: {str(error).strip().splitlines()[0]}"
+            # MindSpore puts rules of dashes between its sentences.
+            said = [line.strip() for line in str(error).splitlines() if any(c.isalpha() for c in line)]
+            lacking = f"MindSpore cannot use GPU {index}: {said[0] if said else type(error).__name__}"
         else:
             return "GPU"
     if required:

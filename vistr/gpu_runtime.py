@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DRIVER = "libcuda.so.1"
-# In the order they need each other. The first two columns are the wheel's folder and the library's name.
+# The wheel's folder and the library's name, in the order they need each other.
 LIBRARIES = (
     ("cuda_runtime", "libcudart.so.11.0"),
     ("cublas", "libcublasLt.so.11"),

@@ -185,9 +185,10 @@ class Launch:
             if log.stem != "worker_0" and lines:
                 print(f"{log.stem}: {lines[-1].decode(errors='replace')}", file=sys.stderr)
         checkpoint = self.folder / "checkpoints/last.safetensors"
-        shown = os.path.relpath(self.folder)
-        more = f"to go on: the same command with resume={shown}" if checkpoint.exists() else "nothing was saved yet"
-        print(f"The run ended early, as one of its processes did; {more}. What each printed: {shown}", file=sys.stderr)
+        shown, logs = os.path.relpath(self.folder), os.path.relpath(self.logs)
+        again = f"to go on: scripts/launch {self.options.processes} python run.py resume={shown}"
+        more = again if checkpoint.exists() else "nothing was saved yet"
+        print(f"The run ended early, as one of its processes did; {more}\nWhat each printed: {logs}", file=sys.stderr)
         return 1
 
 

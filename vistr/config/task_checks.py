@@ -46,7 +46,7 @@ def check_task(config: Config) -> None:
     elif task == "train":
         _check_train(config)
     elif task == "convert":
-        require_file(config, "input", "the weights to convert")
+        require_existing(config, "input", "the weights to convert")
     elif task == "average":
         require(config, "input", "a run's folder, or a pattern that several checkpoints match")
     elif task in _EVALUATES:
@@ -88,7 +88,7 @@ def require_existing(config: Config, key: str, what: str) -> None:
     """UserError where the key names neither a file or folder that exists nor an address."""
     value = require(config, key, what)
     if not is_remote(value) and not value.exists():
-        raise UserError(f"{key}={value} does not exist, there is no such file ({what}).")
+        raise UserError(f"{key}={value} does not exist: there is no such file or folder ({what}).")
 
 
 def require_file(config: Config, key: str, what: str) -> None:

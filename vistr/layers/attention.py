@@ -10,9 +10,10 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops import constexpr
 
-from vistr.layers.conv import add_bias, uniform
+from vistr.layers.conv import add_bias
 from vistr.layers.dropout import factors
 from vistr.layers.linear import Linear
+from vistr.layers.parameters import uniform
 from vistr.layers.tables import head_table
 
 SCORES_A_CHUNK = 40_000_000

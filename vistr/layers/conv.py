@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from vistr.layers import backend
-from vistr.layers.parameters import set_value
+from vistr.layers.parameters import fixed, set_value, uniform
 from vistr.layers.tables import gather_table, out_size, scatter_table, tap_order_table
 
 
@@ -200,13 +199,3 @@ def add_bias(x: Tensor, bias: Tensor) -> Tensor:
     """Add a bias `[C]` to the last axis."""
     rows = ops.bias_add(x.reshape(-1, x.shape[-1]), bias.astype(x.dtype))
     return rows.reshape(x.shape)
-
-
-def uniform(shape: tuple[int, ...], bound: float, name: str) -> Parameter:
-    """A trainable parameter drawn from U(-bound, bound) with MindSpore-independent, seeded NumPy numbers."""
-    return Parameter(Tensor(np.random.uniform(-bound, bound, shape).astype(np.float32)), name=name)
-
-
-def fixed(value: np.ndarray, name: str) -> Parameter:
-    """A parameter that training leaves alone."""
-    return Parameter(Tensor(value.astype(np.float32), ms.float32), name=name, requires_grad=False)

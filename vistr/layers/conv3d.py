@@ -9,7 +9,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops import constexpr
 
 from vistr.layers import backend
-from vistr.layers.conv import add_bias, convolution, uniform
+from vistr.layers.conv import add_bias, convolution
+from vistr.layers.parameters import uniform
 
 
 @constexpr

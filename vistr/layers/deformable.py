@@ -9,7 +9,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.ops import constexpr
 
-from vistr.layers.conv import Conv2d, add_bias, uniform
+from vistr.layers.conv import Conv2d, add_bias
+from vistr.layers.parameters import uniform
 from vistr.layers.tables import tap_order_table
 
 NUM_TAPS = 9

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from vistr.layers.conv import add_bias, uniform
+from vistr.layers.conv import add_bias
+from vistr.layers.parameters import uniform
 
 
 class Linear(nn.Cell):

@@ -1,9 +1,20 @@
-"""Writing into parameters."""
+"""Drawing, fixing and overwriting parameters."""
 
 from __future__ import annotations
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, ops
+
+
+def uniform(shape: tuple[int, ...], bound: float, name: str) -> Parameter:
+    """A trainable parameter drawn from U(-bound, bound) with MindSpore-independent, seeded NumPy numbers."""
+    return Parameter(Tensor(np.random.uniform(-bound, bound, shape).astype(np.float32)), name=name)
+
+
+def fixed(value: np.ndarray, name: str) -> Parameter:
+    """A parameter that training leaves alone."""
+    return Parameter(Tensor(value.astype(np.float32), ms.float32), name=name, requires_grad=False)
 
 
 def set_value(parameter: Parameter, value: np.ndarray) -> None:

@@ -13,12 +13,12 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops import constexpr
 
-from vistr.layers.conv import Conv2d, add_bias, convolution, uniform
+from vistr.layers.conv import Conv2d, add_bias, convolution
 from vistr.layers.conv3d import SequenceConv
 from vistr.layers.deformable import DeformableConv, OffsetConv
 from vistr.layers.linear import Linear
 from vistr.layers.norm import GroupNorm
-from vistr.layers.parameters import set_value
+from vistr.layers.parameters import set_value, uniform
 from vistr.layers.resize import resize_nearest
 
 # Initial weights, where the layers' own rules would leave the masks to learn next to nothing from random weights

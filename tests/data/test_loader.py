@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from vistr.data import loader as loader_module
-from vistr.data.loader import ClipLoader, load_video_clip
+from vistr.data.loader import ClipLoader
+from vistr.data.samples import open_frame
 from vistr.data.transforms import Recipe
 from vistr.errors import UserError
+from vistr.inference.predictor import ClipSettings, clips_of
 
 RECIPE = Recipe(resize_short=(40, 48, 56), resize_long=90, crop_resize_short=(40, 50), crop_min=30, crop_max=48)
 
@@ -109,13 +111,20 @@ def test_ranks_together_see_the_batches_of_one_process(tiny):
         assert sorted(parts) == sorted(last_frames([batch]))
 
 
+def clip_for_evaluation(video_set, order, short_side, long_side, size_divisor):
+    """What inference makes of the first video's frames, in this order: frames, padding and the unpadded size."""
+    frames = [open_frame(video_set, video_set.videos[0], frame) for frame in order]
+    clip = next(clips_of(frames, ClipSettings(len(order), short_side, long_side, size_divisor, 0.5)))
+    return *clip.network_input(size_divisor), clip.size
+
+
 def test_without_a_recipe_clips_are_only_resized(tiny):
     video_set = tiny(3).read()
     loader = make(video_set, recipe=None, shuffle=False, batch_size=1, short_side=24, long_side=60)
     batch = next(iter(loader.epoch(0)))
     assert batch.targets[0].size == (24, 32)
     assert batch.targets[0].frames == [1, 2, 0]
-    frames, padding, size = load_video_clip(video_set, video_set.videos[0], [1, 2, 0], 24, 60, 8)
+    frames, padding, size = clip_for_evaluation(video_set, [1, 2, 0], 24, 60, 8)
     assert size == (24, 32)
     np.testing.assert_array_equal(frames, batch.frames)
     np.testing.assert_array_equal(padding, batch.padding)
@@ -123,7 +132,7 @@ def test_without_a_recipe_clips_are_only_resized(tiny):
 
 def test_a_clip_for_evaluation_says_what_is_padding(tiny):
     video_set = tiny(2).read()
-    frames, padding, size = load_video_clip(video_set, video_set.videos[0], [0, 1, 0], 30, 60, 32)
+    frames, padding, size = clip_for_evaluation(video_set, [0, 1, 0], 30, 60, 32)
     assert frames.shape == (1, 3, 3, 32, 64)
     assert size == (30, 40)
     assert (~padding).sum() == 3 * 30 * 40

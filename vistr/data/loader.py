@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vistr.data.clips import Batch, ClipTargets, clip_frames, clip_index
 from vistr.data.samples import collate, load_frames, load_targets
 from vistr.data.transforms import Recipe, draw_steps
-from vistr.data.videos import Video, VideoSet
+from vistr.data.videos import VideoSet
 
 Clip = tuple[NDArray[np.float32], ClipTargets]
 
@@ -112,23 +112,3 @@ class ClipLoader:
                 yield coming.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def load_video_clip(
-    video_set: VideoSet,
-    video: Video,
-    frame_indices: list[int],
-    short_side: int,
-    long_side: int,
-    size_divisor: int,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[int, int]]:
-    """One clip for evaluation: frames [1, T, 3, H, W], padding [1, T, H, W] and the unpadded (height, width).
-
-    UserError for an image that is missing, damaged or of another size than its video.
-    """
-    size = (video.height, video.width)
-    steps = draw_steps(None, size, len(frame_indices), short_side, long_side, np.random.default_rng(0))
-    frames, valid_size = load_frames(video_set, video, frame_indices, steps, size_divisor)
-    padding = np.ones((1, len(frame_indices), *frames.shape[-2:]), np.bool_)
-    padding[:, :, : valid_size[0], : valid_size[1]] = False
-    return frames[None], padding, valid_size

@@ -28,7 +28,7 @@ def load_frames(
     """
     rows, columns = shown_pixels(steps, video.height, video.width)
     height, width = len(rows), len(columns)
-    clip = np.zeros((len(frames), 3, _padded(height, size_divisor), _padded(width, size_divisor)), np.float32)
+    clip = np.zeros((len(frames), 3, padded(height, size_divisor), padded(width, size_divisor)), np.float32)
     for frame, positions in _positions(frames):
         image = open_frame(video_set, video, frame)
         for position in positions:
@@ -42,7 +42,7 @@ def load_targets(
     """The objects seen in the clip after `steps`: crowds and objects with no pixel left are left out."""
     rows, columns = shown_pixels(steps, video.height, video.width)
     height, width = len(rows), len(columns)
-    padded = (_padded(height, size_divisor), _padded(width, size_divisor))
+    padded_size = (padded(height, size_divisor), padded(width, size_divisor))
     labels: list[int] = []
     valid: list[NDArray[np.bool_]] = []
     boxes: list[FloatArray] = []
@@ -50,7 +50,7 @@ def load_targets(
     for annotation in video.annotations:
         if annotation.iscrowd:
             continue
-        object_masks = np.zeros((len(frames), *padded), np.uint8)
+        object_masks = np.zeros((len(frames), *padded_size), np.uint8)
         for frame, positions in _positions(frames):
             if rle := annotation.segmentations[frame]:
                 # RLEs decode column by column: picking the columns first copies whole runs of memory.
@@ -69,7 +69,7 @@ def load_targets(
         labels=np.array(labels, np.int64),
         boxes=np.where(kept[..., None], relative, 0).astype(np.float32),
         valid=kept,
-        masks=np.stack(masks) if masks else np.zeros((0, length, *padded), np.uint8),
+        masks=np.stack(masks) if masks else np.zeros((0, length, *padded_size), np.uint8),
         video_id=video.id,
         frames=list(frames),
         size=(height, width),
@@ -146,7 +146,8 @@ def _positions(frames: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     yield from positions.items()
 
 
-def _padded(side: int, divisor: int) -> int:
+def padded(side: int, divisor: int) -> int:
+    """The next multiple of `divisor`, pixels."""
     return -(-side // divisor) * divisor
 
 

@@ -157,9 +157,13 @@ def _read_image(path: Path) -> Pixels:
         raise UserError(f"The image {path} is damaged or cut short ({error}).") from None
 
 
-def _annotated(path: Path, images: Path | None) -> list[tuple[int, VideoSource]]:
+def open_annotations(path: Path, images: Path | None) -> VideoSet:
+    """The videos of a YouTube-VIS file; `images` is the folder of their frames, None to find it beside the file."""
     video_set = read_ytvis(path, images or path.parent)
-    folder = images or find_images(path, video_set.videos[0].file_names[0])
-    video_set = replace(video_set, image_folder=folder)
+    return replace(video_set, image_folder=images or find_images(path, video_set.videos[0].file_names[0]))
+
+
+def _annotated(path: Path, images: Path | None) -> list[tuple[int, VideoSource]]:
+    video_set = open_annotations(path, images)
     check_images(video_set)
     return [(video.id, AnnotatedVideo(video_set, video)) for video in video_set.videos]

@@ -62,37 +62,45 @@ class Verdict:
 
 
 @dataclass(eq=False)
-class _OpenTrack:
-    """A track that may go on; of its frames it holds those that are not final yet, from `first_frame` on.
-
-    probabilities: the sum of the mean class probabilities of its clips.
-    """
+class Stretch:
+    """Successive frames of one object, from `first_frame` on: one label, score and mask (None: absent) a frame."""
 
     id: int
     first_frame: int
     labels: list[int]
     scores: list[float]
     segmentations: list[RLE | None]
-    probabilities: NDArray[np.float32]
-    num_clips: int = 0
-    final: Verdict = field(default_factory=Verdict)
 
     @property
     def end(self) -> int:
+        """The frame after the last one."""
         return self.first_frame + len(self.segmentations)
 
     def between(self, start: int, end: int) -> list[RLE | None]:
+        """The masks of frames start to end - 1, None outside the stretch."""
         return [
             self.segmentations[frame - self.first_frame] if self.first_frame <= frame < self.end else None
             for frame in range(start, end)
         ]
 
-    def verdict(self) -> Verdict:
-        """Of the final frames and those that are not yet."""
-        whole = Verdict(dict(self.final.votes), self.final.total, self.final.num_frames)
+    def verdict(self, before: Verdict | None = None) -> Verdict:
+        """Of these frames, and of those that `before` has counted."""
+        whole = Verdict() if before is None else Verdict(dict(before.votes), before.total, before.num_frames)
         for label, score in zip(self.labels, self.scores, strict=True):
             whole.add(label, score)
         return whole
+
+
+@dataclass(eq=False)
+class _OpenTrack(Stretch):
+    """A track that may go on; of its frames it holds those that are not final yet.
+
+    probabilities: the sum of the mean class probabilities of its clips.
+    """
+
+    probabilities: NDArray[np.float32]
+    num_clips: int = 0
+    final: Verdict = field(default_factory=Verdict)
 
 
 class TrackLinker:
@@ -177,7 +185,7 @@ class TrackLinker:
         """Frames `start` to `end` - 1 out of the active tracks; tracks with no frame left are over."""
         frames: list[list[Sighting]] = [[] for _ in range(start, end)]
         for track in self._active:
-            verdict = track.verdict()
+            verdict = track.verdict(track.final)
             count = min(max(end - track.first_frame, 0), len(track.segmentations))
             parts = zip(track.labels[:count], track.scores[:count], track.segmentations[:count], strict=True)
             for frame, (label, score, rle) in enumerate(parts, track.first_frame):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vistr.data.samples import padded
 from vistr.data.segmentation import RLE, area, decode
 from vistr.data.sources import dataset_frames
 from vistr.data.transforms import Resize, normalise, resized
@@ -107,21 +108,14 @@ class Predictor:
         `on_clip` is told after each clip how many frames the network has seen.
         """
         linker = TrackLinker()
-        for clip in _clips(frames, self.settings):
-            height, width = clip.pixels[0].shape[:2]
-            divisor = self.settings.size_divisor
-            padded = (-(-height // divisor) * divisor, -(-width // divisor) * divisor)
-            images = np.zeros((1, len(clip.pixels), 3, *padded), np.float32)
-            padding = np.ones((1, len(clip.pixels), *padded), np.bool_)
-            padding[:, :, :height, :width] = False
-            for position, pixels in enumerate(clip.pixels):
-                normalise(pixels, images[0, position, :, :height, :width])
+        for clip in clips_of(frames, self.settings):
+            images, padding = clip.network_input(self.settings.size_divisor)
             outputs = self.model(images, padding)
             found = clip_tracks(
                 by_frame(outputs.logits.asnumpy(), self.settings.num_frames),
                 by_frame(outputs.masks.asnumpy(), self.settings.num_frames),
-                valid_size=(height, width),
-                padded_size=padded,
+                valid_size=clip.size,
+                padded_size=(padding.shape[2], padding.shape[3]),
                 video_size=clip.video_size,
                 num_valid_frames=len(clip.frames),
             )
@@ -149,15 +143,31 @@ class Predictor:
 
 
 @dataclass(frozen=True)
-class _Clip:
+class VideoClip:
     """A clip at the network's size, uint8 `[h, w, 3]` a frame; the video's own size and the frames that are new."""
 
     pixels: list[NDArray[np.uint8]]
     video_size: tuple[int, int]
     frames: range
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) at the network's size, unpadded."""
+        return self.pixels[0].shape[0], self.pixels[0].shape[1]
 
-def _clips(frames: Iterable[Frame], settings: ClipSettings) -> Iterator[_Clip]:
+    def network_input(self, size_divisor: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Frames `[1, T, 3, H, W]`, normalised, and their padding `[1, T, H, W]`."""
+        height, width = self.size
+        padded_size = (padded(height, size_divisor), padded(width, size_divisor))
+        images = np.zeros((1, len(self.pixels), 3, *padded_size), np.float32)
+        padding = np.ones((1, len(self.pixels), *padded_size), np.bool_)
+        padding[:, :, :height, :width] = False
+        for position, pixels in enumerate(self.pixels):
+            normalise(pixels, images[0, position, :, :height, :width])
+        return images, padding
+
+
+def clips_of(frames: Iterable[Frame], settings: ClipSettings) -> Iterator[VideoClip]:
     """The clips that `vistr.data.clips.video_clip_frames` lists, from frames whose number is not known.
 
     The last clip ends on the last frame; a video shorter than a clip is repeated until it fills one.
@@ -177,12 +187,12 @@ def _clips(frames: Iterable[Frame], settings: ClipSettings) -> Iterator[_Clip]:
         resize = Resize(size, resized(*size, settings.short_side, settings.long_side))
         latest.append(np.asarray(resize.frame(image.convert("RGB"), 0)))
         if count == end:
-            yield _Clip(list(latest), size, range(count - length, count))
+            yield VideoClip(list(latest), size, range(count - length, count))
             end += length - settings.shared_frames
     if 0 < count < length:
-        yield _Clip([latest[frame % count] for frame in range(length)], size, range(count))
+        yield VideoClip([latest[frame % count] for frame in range(length)], size, range(count))
     elif count > length and count != end - (length - settings.shared_frames):
-        yield _Clip(list(latest), size, range(count - length, count))
+        yield VideoClip(list(latest), size, range(count - length, count))
 
 
 def by_frame(values: np.ndarray, num_frames: int) -> np.ndarray:

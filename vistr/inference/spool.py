@@ -88,6 +88,12 @@ class TrackSpool:
         for frame, counts in self._database.execute(query, (track,)):
             yield frame, self._rle(counts)
 
+    def mask(self, frame: int, track: int) -> RLE | None:
+        """One track's mask in a frame; None where it is absent."""
+        query = "SELECT counts FROM sightings WHERE frame = ? AND track = ?"
+        row = self._database.execute(query, (frame, track)).fetchone()
+        return None if row is None else self._rle(row[0])
+
     def close(self) -> None:
         """Remove the file."""
         with suppress(sqlite3.Error):
@@ -118,7 +124,7 @@ class TrackMasks(Sequence[RLE | None]):
             return [self[k] for k in range(*place.indices(self._length))]
         if not 0 <= place < self._length:
             raise IndexError(place)
-        return next((rle for _, _, rle in self._spool.in_frame(self.first + place, {self._track})), None)
+        return self._spool.mask(self.first + place, self._track)
 
 
 def best_tracks(

@@ -3,50 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from vistr.data.segmentation import RLE, to_json
-from vistr.inference.linking import LinkedFrame, Verdict
+from vistr.data.segmentation import to_json
+from vistr.inference.linking import LinkedFrame, Stretch
 
 
-@dataclass(eq=False)
-class Track:
-    """One object through a video, from `first_frame` on: one label, score and mask (None: absent) a frame."""
-
-    id: int
-    first_frame: int
-    labels: list[int]
-    scores: list[float]
-    segmentations: list[RLE | None]
-
-    @property
-    def end(self) -> int:
-        """The frame after the last one."""
-        return self.first_frame + len(self.segmentations)
+class Track(Stretch):
+    """One object through a video."""
 
     @property
     def label(self) -> int:
         """The track's class."""
-        return self._verdict().label
+        return self.verdict().label
 
     @property
     def score(self) -> float:
         """The track's score."""
-        return self._verdict().score
-
-    def between(self, start: int, end: int) -> list[RLE | None]:
-        """The masks of frames start to end - 1, None outside the track."""
-        return [
-            self.segmentations[frame - self.first_frame] if self.first_frame <= frame < self.end else None
-            for frame in range(start, end)
-        ]
-
-    def _verdict(self) -> Verdict:
-        verdict = Verdict()
-        for label, score in zip(self.labels, self.scores, strict=True):
-            verdict.add(label, score)
-        return verdict
+        return self.verdict().score
 
 
 def collect(frames: Iterable[LinkedFrame], *, min_score: float = 0.0) -> list[Track]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from vistr.data.samples import open_frame
 from vistr.data.segmentation import decode
 from vistr.data.videos import Video, VideoSet
 from vistr.results.overlays import contact_sheet, draw_tracks
@@ -32,7 +32,7 @@ def video_sheet(
         for r in sorted(results, key=lambda r: -r["score"])
         if r["video_id"] == video.id and r["score"] >= min_score
     ]
-    frames = [_read(video_set, video, number) for number in numbers]
+    frames = [np.asarray(open_frame(video_set, video, number)) for number in numbers]
     rows = [("truth", truth)] if truth else []
     rows.append((f"found (score {min_score:g} and more)", found))
     sheets = [
@@ -53,8 +53,3 @@ def _draw(frame: NDArray[np.uint8], tracks: Sequence[Shown], number: int) -> NDA
         scores=[tracks[i][1] for i in order],
         track_ids=order,
     )
-
-
-def _read(video_set: VideoSet, video: Video, number: int) -> NDArray[np.uint8]:
-    with Image.open(video_set.image_folder / video.file_names[number]) as image:
-        return np.asarray(image.convert("RGB"))

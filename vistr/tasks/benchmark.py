@@ -19,19 +19,21 @@ from vistr.config.compose import ROOT, adopt_checkpoint, from_dict, to_dict
 from vistr.config.run_names import override_key
 from vistr.config.schema import PATH_KEYS
 from vistr.data.layouts import find_layout
-from vistr.data.loader import ClipLoader, load_video_clip
+from vistr.data.loader import ClipLoader
 from vistr.data.shapes import write_shapes
+from vistr.data.sources import dataset_frames
 from vistr.data.videos import Category, VideoSet
 from vistr.data.ytvis import read_ytvis
 from vistr.device import peak_memory_gb, use_device
 from vistr.errors import UserError
 from vistr.evaluation import benchmark as measuring
 from vistr.evaluation.flops import NetworkSize, count_gflop
-from vistr.inference.predictor import ClipSettings, Predictor
+from vistr.inference.predictor import ClipSettings, Predictor, clips_of
 from vistr.layers.dropout import noise_pool
 from vistr.models.backbone import calibrate
 from vistr.models.vistr import VisTR, build_model
 from vistr.results import benchmark_report as reporting
+from vistr.tasks import prediction
 from vistr.tasks.reporting import write_json
 from vistr.tasks.train import make_schedule, make_step
 from vistr.training.checkpoint import load_weights, read_checkpoint
@@ -130,9 +132,8 @@ def measure(config: Config, folder: Path, *, only_network: bool) -> dict[str, An
         answer["matmul_gflop_per_second"] = measuring.matmul_rates()
     videos = generated_videos(config, folder, num_categories)
     clip = clip_settings(config)
-    frames, padding, _ = load_video_clip(
-        videos, videos.videos[0], list(range(clip.num_frames)), clip.short_side, clip.long_side, clip.size_divisor
-    )
+    first = next(clips_of(dataset_frames(videos, videos.videos[0]), clip))
+    frames, padding = first.network_input(clip.size_divisor)
     model = build_model(config, num_categories)
     if checkpoint is not None:
         load_weights(model, checkpoint)
@@ -210,7 +211,7 @@ def frame_size(config: Config) -> tuple[int, int]:
 def clip_settings(config: Config) -> ClipSettings:
     """Settings that leave generated frames at their own size."""
     short, long = sorted(frame_size(config))
-    return ClipSettings(config.num_frames, short, long, config.dataset.size_divisor, config.dataset.clip_overlap)
+    return replace(prediction.clip_settings(config), short_side=short, long_side=long)
 
 
 def generated_videos(config: Config, folder: Path, num_categories: int) -> VideoSet:

@@ -8,13 +8,14 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
 
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
-from vistr.data.segmentation import area
+from vistr.data.segmentation import RLE, area
 from vistr.data.sources import VideoSource, open_sources
 from vistr.data.video import Pixels, VideoWriter
 from vistr.data.videos import Category
@@ -44,12 +45,21 @@ class Found:
     tracks: Mapping[int, SpooledTrack]
     categories: Mapping[int, Category]
 
+    @cached_property
+    def numbers(self) -> dict[int, int]:
+        """The number of each track by the spool's id."""
+        return {track.id: number for number, track in self.tracks.items()}
+
+    def seen(self, frame: int) -> Iterator[tuple[int, float, RLE]]:
+        """(number, the frame's score, mask) of the tracks in a frame."""
+        for track, score, rle in self.spool.in_frame(frame, self.numbers):
+            yield self.numbers[track], score, rle
+
     def shown(self, frame: int) -> list[Shown]:
         """The tracks to draw in a frame."""
-        numbers = {track.id: number for number, track in self.tracks.items()}
         return [
-            Shown(numbers[track], self.name_of(numbers[track]), self.tracks[numbers[track]].score, rle)
-            for track, _, rle in self.spool.in_frame(frame, numbers)
+            Shown(number, self.name_of(number), self.tracks[number].score, rle)
+            for number, _, rle in self.seen(frame)
             if area(rle)
         ]
 
@@ -136,10 +146,8 @@ def _write_tracks(files: TrackFiles, video: Found) -> None:
             masks=video.spool.of_track(track.id),
             num_frames=video.spool.num_frames,
         )
-    numbers = {track.id: number for number, track in video.tracks.items()}
     for frame in range(video.spool.num_frames):
-        seen = video.spool.in_frame(frame, numbers)
-        rows = ((numbers[track], video.name_of(numbers[track]), score, rle) for track, score, rle in seen)
+        rows = ((number, video.name_of(number), score, rle) for number, score, rle in video.seen(frame))
         files.add_frame(video.name, frame, rows)
 
 

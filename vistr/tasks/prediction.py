@@ -31,13 +31,18 @@ def load_predictor(checkpoint: str | Path, *, device: str = "auto", min_score: f
 
 def make_predictor(config: Config, checkpoint: Checkpoint) -> Predictor:
     """The predictor of a checkpoint whose configuration `config` has adopted."""
-    dataset, categories = config.dataset, checkpoint.metadata.categories
+    categories = checkpoint.metadata.categories
     model = build_model(config, len(categories))
     load_weights(model, checkpoint)
-    settings = ClipSettings(
+    return Predictor(model, clip_settings(config), categories=categories, min_score=config.task.min_score)
+
+
+def clip_settings(config: Config) -> ClipSettings:
+    """How the configuration cuts videos into clips."""
+    dataset = config.dataset
+    return ClipSettings(
         config.num_frames, dataset.short_side, dataset.long_side, dataset.size_divisor, dataset.clip_overlap
     )
-    return Predictor(model, settings, categories=categories, min_score=config.task.min_score)
 
 
 def chosen_categories(names: Sequence[Any], checkpoint: Checkpoint) -> dict[int, Category]:

@@ -23,10 +23,11 @@ from vistr.config.run_names import override_key
 from vistr.data.videos import VideoSet
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate
-from vistr.inference.predictor import ClipSettings, Predictor
+from vistr.inference.predictor import Predictor
 from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks
 from vistr.results.pictures import video_sheet
+from vistr.tasks.prediction import clip_settings
 from vistr.training.tracking import Kind, Tracker
 
 logger = logging.getLogger(__name__)
@@ -108,11 +109,7 @@ def find_tracks(
 
     The median, because the first video of a size compiles.
     """
-    dataset = config.dataset
-    settings = ClipSettings(
-        config.num_frames, dataset.short_side, dataset.long_side, dataset.size_divisor, dataset.clip_overlap
-    )
-    predictor = Predictor(model, settings, min_score=config.task.min_score)
+    predictor = Predictor(model, clip_settings(config), min_score=config.task.min_score)
     results: list[list[dict[str, Any]]] = []
     rates: list[float] = []
     videos = video_set.videos[ranks.rank :: ranks.size]

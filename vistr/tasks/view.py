@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vistr.config import Config
-from vistr.data.layouts import find_images
 from vistr.data.samples import open_frame
+from vistr.data.sources import dataset_frames, open_annotations
 from vistr.data.videos import Video, VideoSet, check_images
-from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
 from vistr.evaluation.pairing import FOUND_IOU, VideoPairs, pair_video
 from vistr.evaluation.reading import Contents, read
@@ -43,7 +41,8 @@ def run(config: Config) -> dict[str, float]:
     assert config.results is not None
     assert config.run_dir is not None
     annotation_file, results_file, folder = Path(config.annotations), Path(config.results), Path(config.run_dir)
-    video_set = open_videos(annotation_file, config.dataset.images)
+    images = config.dataset.images
+    video_set = open_annotations(annotation_file, None if images is None else Path(images))
     contents = read(truth_of(video_set), results_file)
     predicted_in = {video for video, _ in contents.results}
     pairs = [pair_video(contents, v.id, min_score=config.task.min_score) for v in video_set.videos]
@@ -72,13 +71,6 @@ def run(config: Config) -> dict[str, float]:
     return figures
 
 
-def open_videos(annotation_file: Path, images: str | None) -> VideoSet:
-    """The videos of an annotation file, with the folder of their frames found if it is not given."""
-    video_set = read_ytvis(annotation_file, annotation_file.parent)
-    folder = Path(images) if images else find_images(annotation_file, video_set.videos[0].file_names[0])
-    return replace(video_set, image_folder=folder)
-
-
 def rank(pairs: Sequence[VideoPairs]) -> list[VideoPairs]:
     """The worst video, the best, the second worst, the second best ..., then those without a score."""
     scored = sorted((one for one in pairs if one.score is not None), key=lambda one: (one.score, one.video_id))
@@ -95,7 +87,7 @@ def write_video(video_set: VideoSet, video: Video, pairs: VideoPairs, contents: 
     name = f"video_{video.id}.html"
     write_report(
         folder / name,
-        frames_of(video_set, video),
+        dataset_frames(video_set, video),
         tracks,
         title=card.name,
         frames_per_second=FRAMES_PER_SECOND,
@@ -123,12 +115,6 @@ def described(card: Card) -> str:
         return ""
     objects = f"{card.num_found} of {card.num_objects} object{'s' * (card.num_objects != 1)}"
     return f"Score {card.score:.2f}: {objects} found with an overlap of at least {FOUND_IOU:g}."
-
-
-def frames_of(video_set: VideoSet, video: Video) -> Iterator[NDArray[np.uint8]]:
-    """The video's frames, one at a time."""
-    for number in range(len(video)):
-        yield np.asarray(open_frame(video_set, video, number))
 
 
 def remarks(config: Config, contents: Contents, without: Sequence[Video]) -> list[str]:

@@ -23,6 +23,11 @@ from vistr.results.runs import Run, find_runs
 SIZES = {"r50": {"name": "r50", "short_side": 300}, "r101": {"name": "r101", "short_side": 280}}
 
 
+def whole_page(comparison: Comparison, title: str) -> str:
+    """The page with its pictures."""
+    return page(comparison, title, draw_settings(comparison), draw_curves(comparison))
+
+
 def make(folder: Path, backbone: str, rate: float, **others: Any) -> Path:
     typed = (f"backbone={backbone}", f"optimizer.learning_rate={rate}", "seed=3", f"outputs=/tmp/{folder.name}")
     dataset = others.pop("dataset", "shapes")
@@ -73,7 +78,7 @@ def test_runs_that_are_not_finished_are_listed_with_the_reason(runs: list[Run]) 
         ("2_c", "failed", "the loss is nan | at step 3"),
         ("3_d", "interrupted", "before the first step"),
     ]
-    for text in (text_table(compare(runs)), markdown_table(compare(runs)), page(compare(runs), "x")):
+    for text in (text_table(compare(runs)), markdown_table(compare(runs)), whole_page(compare(runs), "x")):
         assert "the loss is nan | at step 3" in text
 
 
@@ -125,7 +130,7 @@ def test_markdown_cells_stay_cells(tmp_path: Path) -> None:
 
 
 def test_the_page_needs_nothing_but_itself_and_follows_light_and_dark(runs: list[Run]) -> None:
-    text = page(compare(runs), "r50 <b> r101")
+    text = whole_page(compare(runs), "r50 <b> r101")
 
     class Seen(HTMLParser):
         tags: dict[str, int] = {}  # noqa: RUF012 (one page)

@@ -14,7 +14,8 @@ def write_files(comparison: Comparison, folder: Path, stem: str, title: str) -> 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     pictures = []
-    for kind, figure in (("settings", draw_settings(comparison)), ("curves", draw_curves(comparison))):
+    settings, curves = draw_settings(comparison), draw_curves(comparison)
+    for kind, figure in (("settings", settings), ("curves", curves)):
         path = folder / f"{stem}_{kind}.png"
         path.unlink(missing_ok=True)
         if figure is not None:
@@ -24,7 +25,7 @@ def write_files(comparison: Comparison, folder: Path, stem: str, title: str) -> 
     texts = {
         "md": f"# {title}\n\n{markdown_table(comparison)}{links}",
         "csv": csv_table(comparison),
-        "html": page(comparison, title),
+        "html": page(comparison, title, settings, curves),
     }
     for ending, text in texts.items():
         path = folder / f"{stem}.{ending}"

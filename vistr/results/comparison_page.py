@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
+from matplotlib.figure import Figure
+
 from vistr.results.comparison import Comparison
-from vistr.results.comparison_figures import as_svg, draw_curves, draw_settings
+from vistr.results.comparison_figures import as_svg
 from vistr.results.published import NOTE
 
 _STYLE = """
@@ -31,7 +33,7 @@ code { font-family: ui-monospace, monospace; font-size: .92em; }
 """
 
 
-def page(comparison: Comparison, title: str) -> str:
+def page(comparison: Comparison, title: str, settings: Figure | None, curves: Figure | None) -> str:
     """The page: the table, what is not finished and why, the figure against each setting, the learning curves."""
     goal = "highest" if comparison.direction == "maximize" else "lowest"
     parts = [
@@ -45,7 +47,6 @@ def page(comparison: Comparison, title: str) -> str:
     if troubles:
         items = "".join(f"<li><code>{escape(n)}</code>: {escape(s)}, {escape(r)}</li>" for n, s, r in troubles)
         parts.append(f"<h2>Not finished</h2><ul>{items}</ul>")
-    settings, curves = draw_settings(comparison), draw_curves(comparison)
     if settings is not None:
         parts.append(f"<h2>{escape(comparison.optimize)} against what differs</h2>{as_svg(settings)}")
     if curves is not None:

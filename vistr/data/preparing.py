@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from vistr.data.layouts import Split, find_layout
 from vistr.data.videos import VideoSet
 from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
+from vistr.files import replacing
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
@@ -114,11 +114,10 @@ def write_sub(state: SplitState, root: Path) -> Path | None:
         )
     if content.get("annotations") is not None:
         content["annotations"] = [entry for entry in content["annotations"] if entry["video_id"] not in unusable]
-    draft = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(content))
-        os.replace(draft, path)
+        with replacing(path) as draft:
+            draft.write_text(json.dumps(content))
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
     return path

@@ -6,7 +6,6 @@ import base64
 import html
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from PIL import Image
 
 from vistr.data.segmentation import RLE, area, decode, encode
 from vistr.errors import UserError
+from vistr.files import replacing
 from vistr.results.frame_store import FrameStore
 from vistr.results.overlays import tag_ink, track_color
 
@@ -106,14 +106,8 @@ def write_report(
 
 def write_page(path: Path, parts: Iterable[bytes]) -> None:
     """Write a file part by part, whole or not at all; UserError where it cannot be written."""
-    draft = path.with_name(f".{path.name}")
-    with _writing(path):
-        try:
-            with draft.open("wb") as file:
-                file.writelines(parts)
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+    with _writing(path), replacing(path) as draft, draft.open("wb") as file:
+        file.writelines(parts)
 
 
 @contextmanager

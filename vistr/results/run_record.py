@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from vistr.errors import UserError
+from vistr.files import replacing
 
 FILE = "status.json"
 HEARTBEAT_SECONDS = 20.0
@@ -67,9 +68,8 @@ def read_record(folder: Path) -> RunRecord | None:
 def write_record(folder: Path, record: RunRecord) -> None:
     """Write the record, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{FILE}.{os.getpid()}"
-    draft.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, folder / FILE)
+    with replacing(folder / FILE) as draft:
+        draft.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager

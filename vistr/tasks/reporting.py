@@ -23,6 +23,7 @@ from vistr.config.run_names import override_key
 from vistr.data.videos import VideoSet
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate
+from vistr.files import replacing
 from vistr.inference.predictor import Predictor
 from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks
@@ -151,9 +152,8 @@ def write_results(folder: Path, results: list[dict[str, Any]]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(draft, path)
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(content), encoding="utf-8")
 
 
 def typed_values(overrides: Sequence[str]) -> dict[str, bool | float | str]:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from vistr import __version__
 from vistr.data.categories import assumed_categories
 from vistr.data.videos import Category
 from vistr.errors import UserError
+from vistr.files import replacing
 from vistr.layers.parameters import set_value
 from vistr.weights.architecture import architecture
 from vistr.weights.files import WeightFile, find_weights, read_weight_file
@@ -94,18 +93,14 @@ def write_checkpoint(
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
     """Write a safetensors file, whole or not at all. UserError where that cannot be done."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(arrays, draft, metadata)
-        draft.chmod(0o644)  # the library lets nobody else read it
-        os.replace(draft, path)
+        with replacing(path) as draft:
+            save_file(arrays, draft, metadata)
+            draft.chmod(0o644)  # the library lets nobody else read it
     except (SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be written: {reason}; free some space there, then go on") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink()
 
 
 def read_checkpoint(path: Path | str, *, num_instances: int = 10, dilation: bool = False) -> Checkpoint:

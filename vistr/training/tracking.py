@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from vistr.files import replacing
 from vistr.parallel import Ranks
 
 METRICS_FILE = "metrics.jsonl"
@@ -164,6 +164,5 @@ def drop_rows_after(file: Path, step: int) -> None:
             continue
         if row["step"] <= step:
             kept.append(line + "\n")
-    draft = file.with_name(file.name + ".new")
-    draft.write_text("".join(kept), encoding="utf-8")
-    os.replace(draft, file)
+    with replacing(file) as draft:
+        draft.write_text("".join(kept), encoding="utf-8")

@@ -15,9 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from vistr.config import Backbone, Config, Device
 from vistr.data.clips import Batch, ClipTargets
+from vistr.models.vistr import VisTR, build_model
+from vistr.training.step import StepResult, TrainingStep
+from vistr.weights import load_torch_state_dict
+from vistr.weights.names import torch_name
 
 FOLDER = Path(__file__).parent / "data/model"
+# Ours for the original's "loss_<name>".
+LOSS_NAMES = {"ce": "class", "bbox": "box", "giou": "giou", "mask": "mask", "dice": "dice"}
 
 
 @lru_cache
@@ -35,6 +42,24 @@ def original_shapes(backbone: str, num_frames: int) -> dict[str, tuple[int, ...]
     """Names and shapes of the original's state dict for "r50" or "r101"; 10 queries a frame."""
     shapes = read_archive("state_dict_manifest.json.gz")[backbone.replace("r", "resnet")]
     return {n: tuple(s) for n, s in shapes.items()} | {"vistr.query_embed.weight": (10 * num_frames, 384)}
+
+
+def network(settings: dict[str, Any], device: str = "cpu") -> VisTR:
+    """A case's network with the reference weights."""
+    backbone = settings["backbone"].replace("resnet", "r")
+    config = Config(num_frames=settings["T"], backbone=Backbone(name=backbone), device=Device(target=device))
+    built = build_model(config)
+    shapes = original_shapes(backbone, settings["T"])
+    load_torch_state_dict(built, {name: weight(name, shape) for name, shape in shapes.items()})
+    return built
+
+
+def gradient_norms(step: TrainingStep, result: StepResult) -> dict[str, float]:
+    """The norm of every parameter's gradient, by the original's names."""
+    return {
+        torch_name(p.name): float(np.linalg.norm(g.asnumpy().astype(np.float64)))
+        for p, g in zip(step.parameters, result.gradients, strict=True)
+    }
 
 
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 
 from tests import reference, tiny
-from vistr.config import Backbone, Config
 from vistr.data.clips import Batch
-from vistr.device import use_device
-from vistr.models.vistr import VisTR, build_model
+from vistr.models.vistr import VisTR
 from vistr.training.optimizer import AdamW
 from vistr.training.step import StepResult
-from vistr.weights import load_torch_state_dict
-from vistr.weights.names import torch_name
-
-LOSS_NAMES = {"ce": "class", "bbox": "box", "giou": "giou", "mask": "mask", "dice": "dice"}
 
 
 @dataclass
@@ -46,19 +40,12 @@ def compute(case: str) -> Run:
     """Forward, losses, gradients, one optimizer step (clip 0.1, rates 1e-5 and 1e-4) and forward again."""
     numbers, arrays = reference.expected(case)
     settings = numbers["case"]
-    use_device("cpu")
-    backbone = settings["backbone"].replace("resnet", "r")
-    network = build_model(Config(num_frames=settings["T"], backbone=Backbone(name=backbone)))
-    shapes = reference.original_shapes(backbone, settings["T"])
-    load_torch_state_dict(network, {name: reference.weight(name, shape) for name, shape in shapes.items()})
+    network = reference.network(settings)
     batch = reference.batch(settings)
     step = tiny.training_step(network)
     result = step(batch, None)
     before = Moment(all_outputs(network, batch), result.losses)
-    norms = {
-        torch_name(p.name): float(np.linalg.norm(g.asnumpy().astype(np.float64)))
-        for p, g in zip(step.parameters, result.gradients, strict=True)
-    }
+    norms = reference.gradient_norms(step, result)
     optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1)
     global_norm = optimizer.step(result.gradients, (1e-5, 1e-4))
     losses_after = step(batch, None).losses
@@ -88,7 +75,7 @@ def assert_losses(ours: dict[str, float], theirs: dict[str, float], tolerance: f
     """Every loss the original names is there and agrees within the relative tolerance."""
     for name, value in theirs.items():
         words = name.removeprefix("loss_").split("_")
-        kept = "_".join([LOSS_NAMES.get(words[0], words[0]), *words[1:]])
+        kept = "_".join([reference.LOSS_NAMES.get(words[0], words[0]), *words[1:]])
         if "error" in name and name[-1].isdigit():
             continue  # kept of the last layer only
         np.testing.assert_allclose(ours[kept], value, rtol=tolerance, atol=1e-7, err_msg=name)

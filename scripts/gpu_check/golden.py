@@ -8,15 +8,10 @@ import numpy as np
 
 from scripts.gpu_check.processes import Row
 from tests import reference
-from vistr.config import Backbone, Config, Device
 from vistr.losses.criterion import Weights
 from vistr.losses.matching import Costs
-from vistr.models.vistr import build_model
 from vistr.training.step import TrainingStep
-from vistr.weights import load_torch_state_dict
-from vistr.weights.names import torch_name
 
-LOSS_NAMES = {"loss_ce": "class", "loss_bbox": "box", "loss_giou": "giou", "loss_mask": "mask", "loss_dice": "dice"}
 SMALLEST_GRADIENT = 1e-5
 
 
@@ -24,11 +19,7 @@ def compare(case: str, device: str, slack: float) -> Iterator[Row]:
     """Rows of one case; `slack` multiplies the tolerances of the CPU's tests."""
     numbers, arrays = reference.expected(case)
     settings = numbers["case"]
-    backbone = settings["backbone"].replace("resnet", "r")
-    config = Config(num_frames=settings["T"], backbone=Backbone(name=backbone), device=Device(target=device))
-    network = build_model(config)
-    shapes = reference.original_shapes(backbone, settings["T"])
-    load_torch_state_dict(network, {name: reference.weight(name, shape) for name, shape in shapes.items()})
+    network = reference.network(settings, device)
     batch = reference.batch(settings)
     outputs = network(batch.frames, batch.padding)
     for name, tolerance in (("logits", 1e-4), ("boxes", 1e-4), ("masks", 1e-3)):
@@ -36,13 +27,11 @@ def compare(case: str, device: str, slack: float) -> Iterator[Row]:
         yield row(f"{case}: {name}", worst, tolerance * slack, "largest difference")
     step = TrainingStep(network, Weights(), Costs(), no_object_weight=0.1, aux_losses=True)
     result = step(batch, None)
-    theirs = {LOSS_NAMES[n]: v for n, v in numbers["losses"].items() if n in LOSS_NAMES} | {"loss": numbers["loss"]}
+    theirs = {ours: numbers["losses"][f"loss_{name}"] for name, ours in reference.LOSS_NAMES.items()}
+    theirs["loss"] = numbers["loss"]
     worst = max(abs(result.losses[name] - value) / max(abs(value), 1e-2) for name, value in theirs.items())
     yield row(f"{case}: losses", worst, 1e-5 * slack, "largest relative difference")
-    norms = {
-        torch_name(p.name): float(np.linalg.norm(g.asnumpy().astype(np.float64)))
-        for p, g in zip(step.parameters, result.gradients, strict=True)
-    }
+    norms = reference.gradient_norms(step, result)
     worst = max(
         abs(norms[name] - norm) / max(norm, SMALLEST_GRADIENT * 1e3) for name, norm in numbers["grad_norms"].items()
     )

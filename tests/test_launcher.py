@@ -87,6 +87,18 @@ def test_two_ranks_have_the_losses_and_weights_of_one_process(together: Path, al
     assert np.quantile(moved, 0.99) < 1e-5
 
 
+def test_half_precision_and_accumulation_go_together_with_ranks(tmp_path: Path) -> None:
+    both = [*SMALL, "device.precision=fp16", "device.loss_scale=64", "optimizer.accumulation_steps=2"]
+    both.append("optimizer.max_steps=4")
+    ours = training(run(tmp_path / "together", *LAUNCH, *both, "optimizer.batch_size=1"))
+    theirs = training(run(tmp_path / "alone", str(ROOT / "run.py"), *both, "optimizer.batch_size=2"))
+    assert len(ours) == len(theirs) == 4
+    for a, b in zip(ours, theirs, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=0.01)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=0.05)
+        assert a["loss_scale"] == b["loss_scale"] == 64
+
+
 def test_one_folder_and_one_log(together: Path, alone: Path) -> None:
     assert {path.name.split(".")[0] for path in together.iterdir()} == {
         path.name.split(".")[0] for path in alone.iterdir()

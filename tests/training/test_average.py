@@ -81,11 +81,11 @@ def test_the_optimizers_state_carries_it_and_does_without() -> None:
     assert {name for name in first.state() if name.startswith("average.")} == {"average.p0", "average.p1"}
     # Both took the first step from the same weights, the second one with a memory of the first average.
     kept = min(DECAY, 1 / 10)
-    for parameter in second.variables:
+    for parameter in second.groups[0].variables:
         expected = kept * first.state()[f"average.{parameter.name}"] + (1 - kept) * parameter.asnumpy()
         np.testing.assert_allclose(second.state()[f"average.{parameter.name}"], expected, rtol=1e-6)
     late = stepped(DECAY, stepped(None).state())  # switched on in the middle: from the weights as they are
     start = variables()
-    for ours, begun in zip(late.variables, start, strict=True):
+    for ours, begun in zip(late.groups[0].variables, start, strict=True):
         expected = kept * begun.asnumpy() + (1 - kept) * ours.asnumpy()
         np.testing.assert_allclose(late.state()[f"average.{ours.name}"], expected, rtol=1e-6)

@@ -73,15 +73,26 @@ def test_three_updates_follow_the_formula(variables: list[Parameter], optimizer:
     assert norms[0] < CLIP < norms[1]
 
 
+def test_group_by_group_is_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vistr.training.optimizer.GROUP_SIZE", 1)
+    variables = parameters()
+    optimizer = AdamW(variables, weight_decay=DECAY, clip_norm=CLIP)
+    assert len(optimizer.groups) == len(variables)
+    expected, norms = by_formula(1)
+    assert step(optimizer, 0) == pytest.approx(norms[-1], rel=1e-5)
+    assert_values(variables, expected)
+
+
 def test_a_state_that_is_loaded_goes_on_as_if_nothing_had_happened(
     variables: list[Parameter], optimizer: AdamW
 ) -> None:
     for update in range(2):
         step(optimizer, update)
-    successor = AdamW([Parameter(p.value().copy(), name=p.name) for p in variables], weight_decay=DECAY, clip_norm=CLIP)
+    copies = [Parameter(p.value().copy(), name=p.name) for p in variables]
+    successor = AdamW(copies, weight_decay=DECAY, clip_norm=CLIP)
     successor.load_state(optimizer.state())
     step(successor, 2)
-    assert_values(list(successor.variables), by_formula(3)[0])
+    assert_values(copies, by_formula(3)[0])
 
 
 def test_without_a_clipping_norm_gradients_stay_as_they_are(variables: list[Parameter]) -> None:
@@ -89,7 +100,7 @@ def test_without_a_clipping_norm_gradients_stay_as_they_are(variables: list[Para
     unclipped = AdamW(variables, weight_decay=0, clip_norm=0)
     step(unclipped, 0)
     step(unclipped, 1)
-    first = unclipped.first[2].asnumpy()
+    first = unclipped.groups[0].first[2].asnumpy()
     np.testing.assert_allclose(first, 0.09 * gradients(0)[2] + 0.1 * gradients(1)[2], rtol=1e-4, atol=1e-6)
 
 

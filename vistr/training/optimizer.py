@@ -1,4 +1,4 @@
-"""AdamW (arXiv 1711.05101) with a slower backbone and global-norm clipping, as one compiled update."""
+"""AdamW (arXiv 1711.05101) with a slower backbone and global-norm clipping, as a few compiled updates."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from vistr.layers.parameters import set_value
+from vistr.parallel import pieces
 from vistr.training.average import MovingAverage
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+# Elements that are updated at a time, 32 MB of them.
+GROUP_SIZE = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,39 @@ def _update_one(
     return moved[0]
 
 
-class AdamW(nn.Cell):
+class Group(nn.Cell):
+    """Some of the parameters with their moments: what an update computes on the way is in memory for one group."""
+
+    def __init__(self, parameters: Sequence[Parameter], weight_decay: float) -> None:
+        super().__init__()
+        self.weight_decay = weight_decay
+        self.variables = ms.ParameterTuple(parameters)
+        self.is_backbone = tuple("backbone." in p.name for p in parameters)
+        self.first = ms.ParameterTuple(_zeros_like(p, "first") for p in parameters)
+        self.second = ms.ParameterTuple(_zeros_like(p, "second") for p in parameters)
+        self.adam = ops.Adam()
+        self.each = ops.HyperMap()
+
+        @ms.jit
+        def square_sum(*gradients: Tensor) -> Tensor:
+            return ops.addn(self.each(_square_sum, gradients))
+
+        @ms.jit
+        def update(scalars: Tensor, *gradients: Tensor) -> Tensor:
+            return self(scalars, *gradients)
+
+        self.run_square_sum, self.run_update = square_sum, update
+
+    def construct(self, scalars: Tensor, *gradients: Tensor) -> Tensor:
+        """Decay and step; `scalars` are (backbone's rate, rate, beta1^t, beta2^t, epsilon, factor of the gradients)."""
+        decays = 1 - scalars[:2] * self.weight_decay
+        update = ops.partial(_update, self.adam, scalars, decays, scalars[5])
+        # Not a part of its result: MindSpore would leave out the updates whose results nobody asks for.
+        self.each(update, self.is_backbone, self.variables, self.first, self.second, gradients)
+        return scalars
+
+
+class AdamW:
     """Optimizer state and update of a fixed list of parameters, whose order the gradients must follow.
 
     MindSpore's AdamWeightDecay lacks the bias correction and takes ten times as long; its AdamW takes twice.
@@ -80,34 +115,11 @@ class AdamW(nn.Cell):
         clip_norm: float,
         ema: float | None = None,
     ) -> None:
-        super().__init__()
         self.average = None if ema is None else MovingAverage(parameters, ema)
-        self.weight_decay, self.clip_norm = weight_decay, clip_norm
-        self.variables = ms.ParameterTuple(parameters)
-        self.is_backbone = tuple("backbone." in p.name for p in parameters)
-        self.first = ms.ParameterTuple(_zeros_like(p, "first") for p in parameters)
-        self.second = ms.ParameterTuple(_zeros_like(p, "second") for p in parameters)
+        self.clip_norm = clip_norm
+        self.places = pieces([p.size for p in parameters], GROUP_SIZE)
+        self.groups = [Group([parameters[i] for i in places], weight_decay) for places in self.places]
         self.num_updates = 0
-        self.adam = ops.Adam()
-        self.each = ops.HyperMap()
-
-        @ms.jit
-        def norm(*gradients: Tensor) -> Tensor:
-            return ops.sqrt(ops.addn(self.each(_square_sum, gradients)))
-
-        @ms.jit
-        def update(scalars: Tensor, *gradients: Tensor) -> Tensor:
-            return self(scalars, *gradients)
-
-        self.run_norm, self.run_update = norm, update
-
-    def construct(self, scalars: Tensor, *gradients: Tensor) -> Tensor:
-        """Decay and step; `scalars` are (backbone's rate, rate, beta1^t, beta2^t, epsilon, factor of the gradients)."""
-        decays = 1 - scalars[:2] * self.weight_decay
-        update = ops.partial(_update, self.adam, scalars, decays, scalars[5])
-        # Not a part of its result: MindSpore would leave out the updates whose results nobody asks for.
-        self.each(update, self.is_backbone, self.variables, self.first, self.second, gradients)
-        return scalars
 
     def step(self, gradients: Sequence[Tensor], rates: tuple[float, float], scale: float = 1.0) -> float:
         """Update every parameter; returns the gradients' global norm before clipping.
@@ -115,7 +127,9 @@ class AdamW(nn.Cell):
         The gradients are divided by `scale`, which they were computed with. Where the norm is not finite nothing is
         updated.
         """
-        norm = float(self.run_norm(*gradients).asnumpy()) / scale
+        grouped = [[gradients[i] for i in places] for places in self.places]
+        pairs = list(zip(self.groups, grouped, strict=True))
+        norm = math.sqrt(sum(float(group.run_square_sum(*some).asnumpy()) for group, some in pairs)) / scale
         if not math.isfinite(norm):
             return norm
         factor = min(1.0, self.clip_norm / (norm + 1e-6)) if self.clip_norm > 0 else 1.0
@@ -123,21 +137,26 @@ class AdamW(nn.Cell):
         power1, power2 = (beta**self.num_updates for beta in BETAS)
         # The kernel adds epsilon before the second moment's correction, the paper after it.
         scalars = [*rates, power1, power2, EPSILON * np.sqrt(1 - power2), factor / scale]
-        self.run_update(Tensor(np.array(scalars, np.float32)), *gradients).asnumpy()
+        for group, some in pairs:
+            group.run_update(Tensor(np.array(scalars, np.float32)), *some).asnumpy()
         if self.average is not None:
             self.average.update(self.num_updates)
         return norm
 
+    def moments(self) -> list[Parameter]:
+        """First and second moments of every parameter."""
+        return [moment for group in self.groups for moment in (*group.first, *group.second)]
+
     def state(self) -> dict[str, np.ndarray]:
         """Everything needed to go on: moments and averages by parameter name, and the number of updates."""
-        arrays: dict[str, Any] = {p.name: p.asnumpy() for p in (*self.first, *self.second)}
+        arrays: dict[str, Any] = {p.name: p.asnumpy() for p in self.moments()}
         if self.average is not None:
             arrays |= self.average.state()
         return {**arrays, "num_updates": np.array(self.num_updates)}
 
     def load_state(self, arrays: dict[str, np.ndarray]) -> None:
         """Take back what `state` gave."""
-        for parameter in (*self.first, *self.second):
+        for parameter in self.moments():
             set_value(parameter, arrays[parameter.name])
         if self.average is not None:
             self.average.load_state(arrays)

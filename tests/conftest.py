@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
+
+# Compiled graphs of this session's own, for the processes that tests start too: none that an earlier one left.
+_CACHE = tempfile.TemporaryDirectory(prefix="vistr-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 
 @pytest.fixture

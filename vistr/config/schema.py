@@ -145,7 +145,8 @@ class Device:
     """Where to compute; `threads: null` leaves their number to MindSpore.
 
     With `precision: fp16` the network computes in half precision, with dynamic loss scaling (from `loss_scale`) in
-    training; parameters, normalisation, attention weights, matching and losses stay in float32.
+    training; parameters, normalisation, attention weights, matching and losses stay in float32. `keep_graphs` is for
+    the CPU alone.
     """
 
     target: str = "auto"
@@ -154,6 +155,7 @@ class Device:
     precision: str = "fp32"
     loss_scale: float = 65536.0
     recompute: bool = False
+    keep_graphs: bool = True
 
 
 @dataclass

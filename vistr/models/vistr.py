@@ -11,6 +11,7 @@ from vistr.device import use_device
 from vistr.layers import backend
 from vistr.layers.backend import Backend
 from vistr.layers.graph import Graph
+from vistr.layers.graph_cache import GraphCache, default_folder
 from vistr.models.backbone import ResNet
 from vistr.models.detector import Detector
 from vistr.models.masks import Segmenter
@@ -85,6 +86,7 @@ class VisTR(nn.Cell):
         num_instances: int,
         stride: int,
         precision: Precision = "fp32",
+        graphs: GraphCache | None = None,
     ) -> None:
         super().__init__()
         self.detector = detector
@@ -110,11 +112,13 @@ class VisTR(nn.Cell):
         ) -> Tensor:
             return segmenter((keys, *shared), states, blocked, query_rows, frame_rows)
 
-        self.run_backbone = Graph("the backbone", backbone)
-        self.run_detect = Graph("the transformer", detect)
-        self.run_adapt = Graph("the masks' adapters", adapt)
-        self.run_share = Graph("the masks' shared part", share)
-        self.run_segment = Graph("the masks", segment)
+        self.graphs = graphs
+        weights = list(self.get_parameters())
+        self.run_backbone = Graph("the backbone", backbone, weights, graphs)
+        self.run_detect = Graph("the transformer", detect, weights, graphs)
+        self.run_adapt = Graph("the masks' adapters", adapt, weights, graphs)
+        self.run_share = Graph("the masks' shared part", share, weights, graphs)
+        self.run_segment = Graph("the masks", segment, weights, graphs)
 
     def construct(self, frames: Tensor | np.ndarray, padding: Tensor | np.ndarray) -> Outputs:
         """Run the network without dropout.
@@ -244,4 +248,21 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
         num_instances=config.num_instances,
         stride=16 if config.backbone.dilation else 32,
         precision=cast(Precision, config.device.precision),
+        graphs=graph_cache(config, num_categories, kernels),
     )
+
+
+def graph_cache(config: Config, num_categories: int, kernels: Backend | None) -> GraphCache | None:
+    """Where the compiled graphs of the network, and of its training, are kept; None where they are not."""
+    device = config.device
+    if not device.keep_graphs or use_device(device.target, device.id) != "CPU":
+        return None  # on a GPU this was never tried
+    settings = (
+        config.backbone,
+        config.optimizer.backbone_learning_rate > 0,
+        config.transformer,
+        config.loss,
+        (config.num_frames, config.num_instances, config.sequence_head, num_categories),
+        (device.precision, device.recompute, kernels),
+    )
+    return GraphCache(default_folder(), settings)

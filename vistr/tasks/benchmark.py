@@ -192,7 +192,12 @@ def train_some(config: Config, model: VisTR, videos: VideoSet) -> measuring.Step
         shuffle=False,
     )
     step = make_step(config, model)
-    optimizer = AdamW(step.parameters, weight_decay=config.optimizer.weight_decay, clip_norm=config.optimizer.clip_norm)
+    optimizer = AdamW(
+        step.parameters,
+        weight_decay=config.optimizer.weight_decay,
+        clip_norm=config.optimizer.clip_norm,
+        graphs=model.graphs,
+    )
 
     def noise(number: int) -> np.ndarray | None:
         return noise_pool(dropout, config.seed, number) if dropout > 0 else None

@@ -48,7 +48,11 @@ def run(config: Config) -> dict[str, float]:
     step = make_step(config, model)
     settings = config.optimizer
     optimizer = AdamW(
-        step.parameters, weight_decay=settings.weight_decay, clip_norm=settings.clip_norm, ema=settings.ema
+        step.parameters,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        ema=settings.ema,
+        graphs=model.graphs,
     )
     metadata = Metadata(to_dict(config), list(videos.categories))
     loader = make_loader(config, videos, ranks)

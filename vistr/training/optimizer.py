@@ -11,6 +11,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from vistr.layers.graph import Graph
+from vistr.layers.graph_cache import GraphCache
 from vistr.layers.parameters import set_value
 from vistr.parallel import pieces
 from vistr.training.average import MovingAverage
@@ -72,7 +74,7 @@ def _update_one(
 class Group(nn.Cell):
     """Some of the parameters with their moments: what an update computes on the way is in memory for one group."""
 
-    def __init__(self, parameters: Sequence[Parameter], weight_decay: float) -> None:
+    def __init__(self, parameters: Sequence[Parameter], weight_decay: float, graphs: GraphCache | None) -> None:
         super().__init__()
         self.weight_decay = weight_decay
         self.variables = ms.ParameterTuple(parameters)
@@ -82,15 +84,15 @@ class Group(nn.Cell):
         self.adam = ops.Adam()
         self.each = ops.HyperMap()
 
-        @ms.jit
         def square_sum(*gradients: Tensor) -> Tensor:
             return ops.addn(self.each(_square_sum, gradients))
 
-        @ms.jit
         def update(scalars: Tensor, *gradients: Tensor) -> Tensor:
             return self(scalars, *gradients)
 
-        self.run_square_sum, self.run_update = square_sum, update
+        weights = (*self.variables, *self.first, *self.second)
+        self.run_square_sum = Graph("the gradients' norm", square_sum, weights, graphs, quiet=True)
+        self.run_update = Graph("AdamW", update, weights, graphs, weight_decay, quiet=True)
 
     def construct(self, scalars: Tensor, *gradients: Tensor) -> Tensor:
         """Decay and step; `scalars` are (backbone's rate, rate, beta1^t, beta2^t, epsilon, factor of the gradients)."""
@@ -114,11 +116,12 @@ class AdamW:
         weight_decay: float,
         clip_norm: float,
         ema: float | None = None,
+        graphs: GraphCache | None = None,
     ) -> None:
         self.average = None if ema is None else MovingAverage(parameters, ema)
         self.clip_norm = clip_norm
         self.places = pieces([p.size for p in parameters], GROUP_SIZE)
-        self.groups = [Group([parameters[i] for i in places], weight_decay) for places in self.places]
+        self.groups = [Group([parameters[i] for i in places], weight_decay, graphs) for places in self.places]
         self.num_updates = 0
 
     def step(self, gradients: Sequence[Tensor], rates: tuple[float, float], scale: float = 1.0) -> float:

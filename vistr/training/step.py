@@ -103,9 +103,10 @@ class TrainingStep:
         def backbone_gradients(x: Tensor, *gradients: Tensor) -> Any:
             return gradients_of(body, of_backbone)(x, gradients)
 
-        self.run_loss = Graph("masks and losses, with gradients,", loss)
-        self.run_detector_gradients = Graph("the transformer's gradients", detector_gradients)
-        self.run_backbone_gradients = Graph("the backbone's gradients", backbone_gradients)
+        kept = (list(model.get_parameters()), model.graphs, (weights, first_layer))
+        self.run_loss = Graph("masks and losses, with gradients,", loss, *kept)
+        self.run_detector_gradients = Graph("the transformer's gradients", detector_gradients, *kept)
+        self.run_backbone_gradients = Graph("the backbone's gradients", backbone_gradients, *kept)
 
     def __call__(
         self, batch: Batch, noise: np.ndarray | None, normalisers: Normalisers | None = None, scale: float = 1.0

@@ -159,6 +159,17 @@ def test_pictures_show_every_run_that_has_something_to_show(runs: list[Run]) -> 
     assert 'height="' not in as_svg(curves).partition(">")[0]
 
 
+@pytest.mark.parametrize(("rates", "labelled"), [((1e-4, 2e-4, 4e-4), True), ((1e-4, 1.01e-4, 4e-4), False)])
+def test_values_are_labelled_one_by_one_where_their_labels_have_room(
+    tmp_path: Path, rates: tuple[float, ...], labelled: bool
+) -> None:
+    for number, rate in enumerate(rates):
+        make(tmp_path / f"{number}", "r50", rate, figures={"AP": 0.1 * number}, losses=(4.0, 3.0))
+    figure = draw_settings(compare(find_runs([str(tmp_path)])))
+    assert figure is not None
+    assert (figure.axes[0].get_xticks().tolist() == list(rates)) is labelled
+
+
 def test_nothing_to_draw_draws_nothing(tmp_path: Path) -> None:
     fake_run(tmp_path / "runs" / "a", state="failed", reason="x")
     comparison = compare(find_runs([str(tmp_path / "runs")]))

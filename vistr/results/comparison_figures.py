@@ -107,11 +107,11 @@ def _draw_setting(axes: Axes, comparison: Comparison, runs: Sequence[Run], key: 
     heights = [comparison.value(run) or 0.0 for run in runs]
     numbers = [float(value) for value in values if _is_number(value)]
     if len(numbers) == len(values):
-        places = numbers
+        places, different = numbers, sorted(set(numbers))
         if min(numbers) > 0 and max(numbers) / min(numbers) >= 50:
             axes.set_xscale("log")
-        elif len(set(numbers)) <= 8:
-            axes.set_xticks(sorted(set(numbers)), [shown_setting(value) for value in sorted(set(numbers))])
+        elif _labels_fit(different):
+            axes.set_xticks(different, [shown_setting(value) for value in different])
     else:
         order = list(dict.fromkeys(sorted(shown_setting(value) for value in values)))
         places = [float(order.index(shown_setting(value))) for value in values]
@@ -123,6 +123,12 @@ def _draw_setting(axes: Axes, comparison: Comparison, runs: Sequence[Run], key: 
         axes.plot(sorted(means), [means[x] for x in sorted(means)], color=COLORS[0], linewidth=1, alpha=0.6)
     axes.set_xlabel(comparison.label(key) + (" (line: mean)" if len(means) < len(places) else ""))
     axes.set_ylabel(comparison.optimize)
+
+
+def _labels_fit(values: Sequence[float]) -> bool:
+    """Whether sorted values, each with its label below an axis, leave the labels apart."""
+    gaps = [b - a for a, b in zip(values, values[1:], strict=False)]
+    return not gaps or 8 * min(gaps) >= values[-1] - values[0]
 
 
 def _run_label(comparison: Comparison, run: Run) -> str:

@@ -40,10 +40,10 @@ class StandInStep:
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A tiny network that need not be compiled, measured in this process; the sweep's largest point is "killed"."""
 
-    def apart(config: Config, *, only_network: bool = False, limit_minutes: float | None = None) -> dict[str, Any]:
+    def apart(config: Config, part: benchmark.Part, limit_minutes: float | None = None) -> dict[str, Any]:
         if benchmark.frame_size(config) == BIG:
             return {"error": "the system killed it"}
-        return benchmark.measure(config, tmp_path / "videos", only_network=only_network)
+        return benchmark.measure(config, tmp_path / "videos", part)
 
     monkeypatch.setattr(benchmark, "measure_apart", apart)
     monkeypatch.setattr(benchmark, "build_model", lambda *arguments: tiny.eager(build_model(*arguments)))
@@ -111,7 +111,7 @@ def test_the_configured_point_must_be_measured(config: Config) -> None:
 @pytest.mark.parametrize(("change", "key"), [({"num_instances": 0}, "traceback"), ({"checkpoint": "gone"}, "mistake")])
 def test_a_process_that_fails_says_why(change: dict[str, Any], key: str) -> None:
     config = replace(load_config(["task=benchmark", "backbone=r10", "transformer=small", "num_frames=1"]), **change)
-    answer = benchmark.measure_apart(config, only_network=True, limit_minutes=2)
+    answer = benchmark.measure_apart(config, "network", limit_minutes=2)
     assert answer["error"]
     assert key in answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import statistics
 from collections.abc import Sequence
@@ -127,7 +128,7 @@ def _draw_setting(axes: Axes, comparison: Comparison, runs: Sequence[Run], key: 
 
 def _labels_fit(values: Sequence[float]) -> bool:
     """Whether sorted values, each with its label below an axis, leave the labels apart."""
-    gaps = [b - a for a, b in zip(values, values[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(values)]
     return not gaps or 8 * min(gaps) >= values[-1] - values[0]
 
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 NUM_VIDEOS = 2
 YTVIS_CATEGORIES = 40
 SWEEP_REPEATS = 3
+Part = Literal["inference", "network", "training"]
 
 
 def run(config: Config) -> dict[str, float]:
@@ -57,16 +58,10 @@ def run(config: Config) -> dict[str, float]:
         checkpoint = read_checkpoint(config.checkpoint)
         config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
     logger.info("measuring %s; compiling takes a while", reporting.describe(point_of(config, YTVIS_CATEGORIES)))
-    answer = measure_apart(config)
-    if "traceback" in answer:
-        raise RuntimeError(answer["traceback"])
-    if "mistake" in answer:
-        raise UserError(answer["mistake"])
-    if "error" in answer:
-        raise UserError(
-            f"The network could not be measured ({answer['error']}): choose a smaller num_frames=, task.height= and "
-            "task.width=, or leave out the training step with task.training=false."
-        )
+    answer = measured(config, "inference") | {"training": None}
+    if config.task.training:
+        trained = measured(config, "training")
+        answer |= trained | {"memory_gb": answer["memory_gb"] | trained["memory_gb"]}
     typed = [override for override in config.overrides if override_key(override) not in PATH_KEYS]
     report = {"overrides": typed, **answer, "sweep": []}
     logger.info("\n%s", reporting.table(report))
@@ -78,6 +73,21 @@ def run(config: Config) -> dict[str, float]:
     return reporting.main_figures(report)
 
 
+def measured(config: Config, part: Part) -> dict[str, Any]:
+    """What a process of its own found of the configured network; UserError, or the process's error, where it failed."""
+    answer = measure_apart(config, part)
+    if "traceback" in answer:
+        raise RuntimeError(answer["traceback"])
+    if "mistake" in answer:
+        raise UserError(answer["mistake"])
+    if "error" in answer:
+        raise UserError(
+            f"The network could not be measured ({answer['error']}): choose a smaller num_frames=, task.height= and "
+            "task.width=, or leave out the training step with task.training=false."
+        )
+    return answer
+
+
 def save(report: dict[str, Any], folder: Path) -> None:
     """Write the run's three files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,20 +96,19 @@ def save(report: dict[str, Any], folder: Path) -> None:
     reporting.draw(report, folder / "benchmark.png")
 
 
-def sweep(config: Config, measured: dict[str, Any]) -> list[dict[str, Any]]:
+def sweep(config: Config, known: dict[str, Any]) -> list[dict[str, Any]]:
     """The network alone at every num_frames and size; a point that fails has an "error" instead of its figures.
 
-    `measured` are the figures of the configured point, which is not measured again.
+    `known` are the figures of the configured point, which is not measured again.
     """
     logger.info("\nThe network alone at other num_frames and sizes:\n%s", reporting.sweep_header())
     points, task = [], config.task
     for height, width in measuring.sweep_sizes(frame_size(config), task.sweep_heights, config.dataset.size_divisor):
         for num_frames in task.sweep_frames or measuring.thirds(config.num_frames):
             point = {"num_frames": num_frames, "height": height, "width": width}
-            found = measured
-            if any(measured[key] != value for key, value in point.items()):
-                other = at_point(config, num_frames, height, width)
-                found = measure_apart(other, only_network=True, limit_minutes=task.limit_minutes)
+            found = known
+            if any(known[key] != value for key, value in point.items()):
+                found = measure_apart(at_point(config, num_frames, height, width), "network", task.limit_minutes)
             kept = ("network", "memory_gb", "gflop", "error", "traceback")
             points.append({**point, **{key: found[key] for key in kept if key in found}})
             logger.info("%s", reporting.sweep_row(points[-1]))
@@ -112,24 +121,20 @@ def at_point(config: Config, num_frames: int, height: int, width: int) -> Config
     return replace(config, num_frames=num_frames, task=task, checkpoint=None)
 
 
-def measure_apart(config: Config, *, only_network: bool = False, limit_minutes: float | None = None) -> dict[str, Any]:
+def measure_apart(config: Config, part: Part, limit_minutes: float | None = None) -> dict[str, Any]:
     """What `measure` returns, measured in a new process; {"error": why} where that fails or takes too long.
 
     The same sentence is also the "mistake" where it is the user's; "traceback" is there where it may be a bug.
     """
-    request = {"config": to_dict(config), "only_network": only_network}
+    request = {"config": to_dict(config), "part": part}
     return measuring.ask_apart("vistr.tasks.benchmark", request, ROOT, limit_minutes)
 
 
-def measure(config: Config, folder: Path, *, only_network: bool) -> dict[str, Any]:
-    """Everything about one network at one size, in this process; generated videos go to `folder`."""
+def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
+    """One part of what there is to know of one network at one size, in this process; videos go to `folder`."""
     device = use_device(config.device.target, config.device.id)
     checkpoint = None if config.checkpoint is None else read_checkpoint(config.checkpoint)
     num_categories = YTVIS_CATEGORIES if checkpoint is None else len(checkpoint.metadata.categories)
-    answer: dict[str, Any] = point_of(config, num_categories)
-    if not only_network:
-        answer["environment"] = measuring.environment(device, config.device.id)
-        answer["matmul_gflop_per_second"] = measuring.matmul_rates()
     videos = generated_videos(config, folder, num_categories)
     clip = clip_settings(config)
     first = next(clips_of(dataset_frames(videos, videos.videos[0]), clip))
@@ -139,19 +144,20 @@ def measure(config: Config, folder: Path, *, only_network: bool) -> dict[str, An
         load_weights(model, checkpoint)
     else:
         calibrate(model.detector.backbone, model.prepare(frames[:, :1], padding[:, :1])[0])
+    if part == "training":
+        return {"training": asdict(train_some(config, model, videos)), "memory_gb": {part: peak_memory_gb(device)}}
+    answer: dict[str, Any] = point_of(config, num_categories)
     answer["padded_height"], answer["padded_width"] = frames.shape[-2:]
     answer["network"] = asdict(measuring.time_network(model, frames, padding, config.task.repeats))
     answer["memory_gb"] = {"network": peak_memory_gb(device)}
-    if only_network:
+    if part == "network":
         return answer
+    answer["environment"] = measuring.environment(device, config.device.id)
     predictor = Predictor(model, clip, min_score=config.task.min_score)
     answer["pipeline"] = asdict(measuring.time_pipeline(predictor, videos, config.task.repeats))
-    answer["training"] = None
-    if config.task.training:
-        answer["training"] = asdict(train_some(config, model, videos))
-        answer["memory_gb"]["training"] = peak_memory_gb(device)
+    matmul = answer["matmul_gflop_per_second"] = measuring.matmul_rates()
     rate = answer["gflop"]["total"] / answer["network"]["median_seconds"]
-    shares = {name: rate / matmul for name, matmul in answer["matmul_gflop_per_second"].items()}
+    shares = {name: rate / of_matmul for name, of_matmul in matmul.items()}
     answer["attained"] = {"gflop_per_second": rate, "share_of_matmul": shares}
     return answer
 
@@ -245,7 +251,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(arguments[0])
     request = json.loads((folder / measuring.REQUEST).read_text(encoding="utf-8"))
     try:
-        answer = measure(from_dict(request["config"]), folder, only_network=request["only_network"])
+        answer = measure(from_dict(request["config"]), folder, request["part"])
     except UserError as error:
         answer = {"error": str(error), "mistake": str(error)}
     except Exception as error:

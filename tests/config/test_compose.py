@@ -370,3 +370,11 @@ class TestAdoptCheckpoint:
             self.adopt(saved, "backbone.short_side=64")
         with pytest.raises(UserError, match="experiments="):
             self.adopt(saved, "experiments=quickstart")
+
+
+def test_a_resumed_run_keeps_what_was_typed_but_for_the_weights_it_began_with(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "overrides.yaml").write_text("- init=detr_r50.pth\n- num_frames=7\n")
+    (tmp_path / ".hydra" / "hydra.yaml").write_text(f"hydra: {{runtime: {{cwd: {tmp_path}}}}}\n")
+    config = load_config([f"resume={tmp_path}"])
+    assert (config.num_frames, config.init) == (7, None)

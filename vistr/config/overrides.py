@@ -99,8 +99,9 @@ def _with_resumed(folder: Path, overrides: list[str]) -> list[str]:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UserError(f"resume={folder}: its .hydra folder cannot be read ({reason}).") from error
-    new_keys = {override_key(override) for override in overrides}
-    kept = [_from_folder(override, stood_in) for override in before if override_key(override) not in new_keys]
+    # The weights it began with are no longer its own.
+    dropped = {override_key(override) for override in overrides} | {"init"}
+    kept = [_from_folder(override, stood_in) for override in before if override_key(override) not in dropped]
     return [*kept, *overrides, path_override("hydra.run.dir", str(folder.resolve()))]
 
 

@@ -29,7 +29,8 @@ from vistr.files import replacing
 
 logger = logging.getLogger(__name__)
 DAYS_KEPT = 30
-PACKAGE = Path(__file__).resolve().parents[1]
+# The code that becomes graphs.
+ROOMS = [Path(__file__).resolve().parents[1] / room for room in ("layers", "losses", "models", "training")]
 
 
 def default_folder() -> Path:
@@ -59,9 +60,13 @@ class GraphCache:
         os.environ["MS_COMPILER_CACHE_ENABLE"] = "1"
         try:
             yield found
+            desk.keep(kept, loaded=found)
+        except BaseException:
+            desk.loads = False
+            raise
         finally:
             os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
-        desk.clear(kept, loaded=found)
+            desk.clear()
 
 
 class Desk:
@@ -102,8 +107,8 @@ class Desk:
         os.utime(self.file, (0, 0))  # written anew, it will tell
         return True
 
-    def clear(self, kept: Path, *, loaded: bool) -> None:
-        """Keep what was written, and leave nothing that another graph could be taken for."""
+    def keep(self, kept: Path, *, loaded: bool) -> None:
+        """Take what MindSpore wrote, if it compiled the graph."""
         try:
             if not loaded or self.file.stat().st_mtime > 0:
                 self.loads = False
@@ -114,6 +119,9 @@ class Desk:
                 _prune(kept.parents[1])
         except OSError as error:
             logger.debug("the compiled graph is not kept: %s", error)
+
+    def clear(self) -> None:
+        """Leave nothing that another graph could be taken for."""
         self.file.unlink(missing_ok=True)
         self.num_served += 1
 
@@ -130,8 +138,8 @@ def digest(*parts: object) -> str:
 
 @lru_cache
 def _sources() -> str:
-    """What this package's code says."""
-    return digest(*(path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))))
+    """What the code says that becomes graphs."""
+    return digest(*(path.read_text(encoding="utf-8") for room in ROOMS for path in sorted(room.rglob("*.py"))))
 
 
 @lru_cache

@@ -53,7 +53,7 @@ NEEDS = {
     f"experiments={name}": ["dataset.root=frames"]
     for name in ("paper_r50", "paper_r101", "frames_ablation", "backbones", "loss_weights", "optimizer")
 }
-for name in ("overfit_footage", "overfit_footage_8f"):
+for name in ("footage", "footage_8f"):
     NEEDS[f"experiments={name}"] = NEEDS["dataset=custom"]
 
 

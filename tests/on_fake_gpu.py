@@ -51,8 +51,7 @@ def train(precision: str, **changes: Any) -> VisTR:
     result = step(CLIP, noise_pool(0.1, 0, 1), None, 1024.0)
     optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1)
     # Not its `step`: the norm of gradients that nothing has computed may be no number, and then nothing is updated.
-    for group, places in zip(optimizer.groups, optimizer.places, strict=True):
-        gradients = [result.gradients[i] for i in places]
+    for group, gradients in optimizer.grouped(result.gradients):
         group.run_square_sum(*gradients)
         group.run_update(Tensor(np.ones(6, np.float32)), *gradients).asnumpy()
     return network

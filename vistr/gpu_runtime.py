@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vistr.files import user_cache
+
 DRIVER = "libcuda.so.1"
 # The wheel's folder and the library's name, in the order they need each other.
 LIBRARIES = (
@@ -72,7 +74,7 @@ def prepare(site_packages: Path | None = None, cache: Path | None = None) -> Run
     if not has_driver():
         return None
     global _prepared
-    cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vistr"
+    cache = cache or user_cache()
     system, folder = system_cuda(), wheels_folder(site_packages)
     # A process that another one has started finds the other's CUDA_HOME: no system's.
     if system is not None and system.parent != cache:

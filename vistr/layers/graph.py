@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import mindspore as ms
@@ -46,18 +47,16 @@ class Graph:
     def __call__(self, *inputs: Tensor | None) -> Any:
         """What the function returns."""
         global _num_compiled
-        kinds = tuple(None if x is None else (tuple(x.shape), str(x.dtype)) for x in inputs)
+        kinds = tuple(None if x is None else (tuple(x.shape), x.dtype) for x in inputs)
         if kinds in self.known:
             return self.run(*inputs)
         self.known.add(kinds)
         _num_compiled += 1
         size = "x".join(str(side) for side in inputs[0].shape) if inputs[0] is not None else "?"
-        if self.cache is None:
-            logger.log(self.level, "compiling %s for %s, once", self.name, size)
-            return self.run(*inputs)
-        with self.cache.serving(f"{self.name} {kinds} {self.settings}", self.weights) as found:
-            if found:
-                logger.log(self.level, "loading %s for %s, compiled by an earlier run", self.name, size)
-            else:
-                logger.log(self.level, "compiling %s for %s, once", self.name, size)
+        serving: AbstractContextManager[bool] = nullcontext(False)
+        if self.cache is not None:
+            serving = self.cache.serving(f"{self.name} {kinds} {self.settings}", self.weights)
+        with serving as found:
+            message = "loading %s for %s, compiled by an earlier run" if found else "compiling %s for %s, once"
+            logger.log(self.level, message, self.name, size)
             return self.run(*inputs)

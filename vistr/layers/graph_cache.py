@@ -33,11 +33,6 @@ DAYS_KEPT = 30
 ROOMS = [Path(__file__).resolve().parents[1] / room for room in ("layers", "losses", "models", "training")]
 
 
-def default_folder() -> Path:
-    """Where graphs are kept: `vistr/graphs` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vistr" / "graphs"
-
-
 class GraphCache:
     """The graphs of one network and its training."""
 

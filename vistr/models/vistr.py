@@ -8,10 +8,11 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from vistr.device import use_device
+from vistr.files import user_cache
 from vistr.layers import backend
 from vistr.layers.backend import Backend
 from vistr.layers.graph import Graph
-from vistr.layers.graph_cache import GraphCache, default_folder
+from vistr.layers.graph_cache import GraphCache
 from vistr.models.backbone import ResNet
 from vistr.models.detector import Detector
 from vistr.models.masks import Segmenter
@@ -265,4 +266,4 @@ def graph_cache(config: Config, num_categories: int, kernels: Backend | None) ->
         (config.num_frames, config.num_instances, config.sequence_head, num_categories),
         (device.precision, device.recompute, kernels),
     )
-    return GraphCache(default_folder(), settings)
+    return GraphCache(user_cache() / "graphs", settings)

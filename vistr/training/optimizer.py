@@ -130,8 +130,7 @@ class AdamW:
         The gradients are divided by `scale`, which they were computed with. Where the norm is not finite nothing is
         updated.
         """
-        grouped = [[gradients[i] for i in places] for places in self.places]
-        pairs = list(zip(self.groups, grouped, strict=True))
+        pairs = self.grouped(gradients)
         norm = math.sqrt(sum(float(group.run_square_sum(*some).asnumpy()) for group, some in pairs)) / scale
         if not math.isfinite(norm):
             return norm
@@ -139,12 +138,17 @@ class AdamW:
         self.num_updates += 1
         power1, power2 = (beta**self.num_updates for beta in BETAS)
         # The kernel adds epsilon before the second moment's correction, the paper after it.
-        scalars = [*rates, power1, power2, EPSILON * np.sqrt(1 - power2), factor / scale]
+        values = [*rates, power1, power2, EPSILON * np.sqrt(1 - power2), factor / scale]
+        scalars = Tensor(np.array(values, np.float32))
         for group, some in pairs:
-            group.run_update(Tensor(np.array(scalars, np.float32)), *some).asnumpy()
+            group.run_update(scalars, *some).asnumpy()
         if self.average is not None:
             self.average.update(self.num_updates)
         return norm
+
+    def grouped(self, gradients: Sequence[Tensor]) -> list[tuple[Group, list[Tensor]]]:
+        """Every group with the gradients of its parameters."""
+        return [(group, [gradients[i] for i in places]) for group, places in zip(self.groups, self.places, strict=True)]
 
     def moments(self) -> list[Parameter]:
         """First and second moments of every parameter."""

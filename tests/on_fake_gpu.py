@@ -36,7 +36,8 @@ from vistr.config import Device  # noqa: E402
 from vistr.device import use_device  # noqa: E402
 from vistr.layers.dropout import noise_pool  # noqa: E402
 from vistr.models.backbone import BLOCKS, calibrate  # noqa: E402
-from vistr.models.vistr import VisTR, build_model  # noqa: E402
+from vistr.models.build import build_model  # noqa: E402
+from vistr.models.vistr import VisTR  # noqa: E402
 from vistr.training.optimizer import AdamW  # noqa: E402
 
 CLIP = tiny.clip(0, 2)

@@ -17,7 +17,8 @@ import numpy as np
 
 from vistr.config import Backbone, Config, Device
 from vistr.data.clips import Batch, ClipTargets
-from vistr.models.vistr import VisTR, build_model
+from vistr.models.build import build_model
+from vistr.models.vistr import VisTR
 from vistr.training.step import StepResult, TrainingStep
 from vistr.weights import load_torch_state_dict
 from vistr.weights.names import torch_name

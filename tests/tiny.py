@@ -14,7 +14,8 @@ from vistr.device import use_device
 from vistr.losses.criterion import Weights
 from vistr.losses.matching import Costs
 from vistr.models.backbone import BLOCKS
-from vistr.models.vistr import VisTR, build_model
+from vistr.models.build import build_model
+from vistr.models.vistr import VisTR
 from vistr.training.step import TrainingStep
 from vistr.weights import load_torch_state_dict
 from vistr.weights.names import torch_name, torch_shape

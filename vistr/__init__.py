@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vistr.config.compose import load_config
     from vistr.data.sources import open_video
-    from vistr.models.vistr import build_model
+    from vistr.models.build import build_model
     from vistr.results.frames import draw
     from vistr.tasks.prediction import load_predictor
 
@@ -18,7 +18,7 @@ __all__ = ["build_model", "draw", "load_config", "load_predictor", "open_video"]
 
 
 _HOMES = {
-    "build_model": "vistr.models.vistr",
+    "build_model": "vistr.models.build",
     "draw": "vistr.results.frames",
     "load_config": "vistr.config.compose",
     "load_predictor": "vistr.tasks.prediction",

@@ -18,7 +18,8 @@ from vistr.config import Config, Task
 from vistr.data.clips import Batch
 from vistr.errors import UserError
 from vistr.evaluation.benchmark import STEP_PARTS, matmul_rates
-from vistr.models.vistr import VisTR, build_model
+from vistr.models.build import build_model
+from vistr.models.vistr import VisTR
 from vistr.tasks import benchmark
 from vistr.training.step import StepResult
 

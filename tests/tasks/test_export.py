@@ -16,7 +16,7 @@ from vistr import load_config
 from vistr.config.compose import ROOT, to_dict
 from vistr.data.videos import Category
 from vistr.errors import UserError
-from vistr.models.vistr import build_model
+from vistr.models.build import build_model
 from vistr.tasks import export
 from vistr.training.checkpoint import Metadata, save_checkpoint
 

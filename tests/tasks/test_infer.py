@@ -22,7 +22,8 @@ from vistr.data.videos import Category
 from vistr.device import use_device
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, Predictor
-from vistr.models.vistr import VisTR, build_model
+from vistr.models.build import build_model
+from vistr.models.vistr import VisTR
 from vistr.training.checkpoint import Metadata, save_checkpoint
 from vistr.weights import load_torch_state_dict
 

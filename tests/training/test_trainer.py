@@ -22,7 +22,8 @@ from vistr.data.ytvis import read_ytvis
 from vistr.device import use_device
 from vistr.errors import UserError
 from vistr.layers.parameters import set_value
-from vistr.models.vistr import VisTR, build_model
+from vistr.models.build import build_model
+from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks
 from vistr.training.checkpoint import Metadata, TrainingState, load_weights, read_checkpoint
 from vistr.training.optimizer import AdamW, Schedule

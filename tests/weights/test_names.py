@@ -9,7 +9,7 @@ from tests import reference, tiny
 from tests.numeric import random
 from vistr.config import Backbone, Config
 from vistr.device import use_device
-from vistr.models.vistr import build_model
+from vistr.models.build import build_model
 from vistr.weights.names import (
     from_torch_layout,
     our_name,

@@ -25,6 +25,7 @@ from vistr.data.loader import ClipLoader
 from vistr.data.videos import VideoSet
 from vistr.device import DeviceName
 from vistr.inference.predictor import Predictor
+from vistr.layers.memory import release
 from vistr.models.vistr import VisTR
 from vistr.training.optimizer import AdamW
 from vistr.training.step import TrainingStep
@@ -200,6 +201,7 @@ def _train_once(
     result = step(batch, noise(number))
     stepped = time.perf_counter()
     optimizer.step(result.gradients, rates)
+    release(result.gradients)
     ended = time.perf_counter()
     parts = {name: result.seconds[name] for name in ("forward", "match", "backward")}
     parts |= {"data": loaded - started, "optimizer": ended - stepped}

@@ -31,7 +31,8 @@ from vistr.evaluation.flops import NetworkSize, count_gflop
 from vistr.inference.predictor import ClipSettings, Predictor, clips_of
 from vistr.layers.dropout import noise_pool
 from vistr.models.backbone import calibrate
-from vistr.models.vistr import VisTR, build_model
+from vistr.models.build import build_model
+from vistr.models.vistr import VisTR
 from vistr.results import benchmark_report as reporting
 from vistr.tasks import prediction
 from vistr.tasks.reporting import write_json

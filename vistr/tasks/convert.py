@@ -11,7 +11,7 @@ import numpy as np
 from vistr.config import Config
 from vistr.config.compose import from_dict, to_dict
 from vistr.errors import UserError
-from vistr.models.vistr import build_model
+from vistr.models.build import build_model
 from vistr.training.checkpoint import checkpoint_of, load_weights, write_arrays, write_checkpoint
 from vistr.weights.architecture import backbone_name
 from vistr.weights.files import WeightFile, find_weights, read_weight_file

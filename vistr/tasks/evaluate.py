@@ -8,7 +8,7 @@ from pathlib import Path
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
 from vistr.device import use_device
-from vistr.models.vistr import build_model
+from vistr.models.build import build_model
 from vistr.parallel import join
 from vistr.tasks.reporting import evaluate_videos, run_settings
 from vistr.tasks.sources import evaluation_videos, with_categories

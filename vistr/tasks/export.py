@@ -20,8 +20,8 @@ from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
 from vistr.data.transforms import MEAN, STD
 from vistr.errors import UserError
+from vistr.models.build import build_model
 from vistr.models.exported import FixedNetwork
-from vistr.models.vistr import build_model
 from vistr.training.checkpoint import Checkpoint, load_weights, read_checkpoint
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from vistr.config.compose import from_dict
 from vistr.data.videos import Category
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, Predictor
-from vistr.models.vistr import build_model
+from vistr.models.build import build_model
 from vistr.training.checkpoint import Checkpoint, load_weights, read_checkpoint
 
 

@@ -15,7 +15,8 @@ from vistr.device import use_device
 from vistr.losses.criterion import Weights
 from vistr.losses.matching import Costs
 from vistr.models.backbone import calibrate
-from vistr.models.vistr import VisTR, build_model
+from vistr.models.build import build_model
+from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks, join
 from vistr.results.runs import final_training_figures, read_rows
 from vistr.tasks.reporting import defined, evaluate_videos, run_settings, say_where_things_are, typed_values

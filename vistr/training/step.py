@@ -13,6 +13,7 @@ from mindspore import Parameter, Tensor, ops
 
 from vistr.data.clips import Batch, ClipTargets
 from vistr.layers.graph import Graph
+from vistr.layers.memory import release
 from vistr.losses.criterion import Criterion, Weights
 from vistr.losses.matching import Costs, Match
 from vistr.losses.supervision import Normalisers, Supervision, count_boxes, supervise
@@ -166,15 +167,18 @@ class TrainingStep:
             *(Tensor(target) for target in supervision.targets),
         )
         losses = name_losses(float(total.asnumpy()), by_layer.asnumpy(), of_masks.asnumpy())
+        release((found.logits, found.boxes, found.states, found.memory, stride8, stride16))
         logits, boxes, states, memory, *of_maps = of_found
         states = states.reshape(context.position.shape[0], -1, states.shape[-1])
         of_stride32, of_detector = self.run_detector_gradients(
             stride32, context.position, context.blocked, noise, logits, boxes, states, memory
         )
+        release((stride32, logits, boxes, states, memory))
         of_backbone: Sequence[Tensor] = ()
         if len(self.of_backbone):
             start = images if self.from_images else stride4
             of_backbone = self.backbone_gradients(start, [*of_maps, of_stride32], backbone_chunk(images))
+        release((stride4, *of_maps, of_stride32))
         groups = ((self.of_segmenter, of_segmenter), (self.of_detector, of_detector), (self.of_backbone, of_backbone))
         named = {p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)}
         gradients = tuple(named[p.name] for p in self.parameters)

@@ -22,6 +22,7 @@ from vistr.device import DeviceName, peak_memory_gb
 from vistr.errors import UserError
 from vistr.layers.dropout import noise_pool
 from vistr.layers.graph import num_compiled
+from vistr.layers.memory import release
 from vistr.losses.supervision import Normalisers, count_boxes
 from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks
@@ -140,7 +141,9 @@ class Trainer:
             raise UserError(self.explain_not_finite(group, "loss", losses["loss"]))
         started = time.perf_counter()
         scale = self.scale.value
-        norm = self.optimizer.step(self.ranks.sum_gradients(gradients), rates, scale)
+        summed = self.ranks.sum_gradients(gradients)
+        norm = self.optimizer.step(summed, rates, scale)
+        release((*gradients, *summed))
         if math.isfinite(norm):
             self.scale.passed()
         elif self.scale.can_shrink:

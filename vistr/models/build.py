@@ -1,0 +1,82 @@
+"""The network that a configuration describes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from vistr.device import use_device
+from vistr.files import user_cache
+from vistr.layers import backend
+from vistr.layers.backend import Backend
+from vistr.layers.graph_cache import GraphCache
+from vistr.models.backbone import ResNet
+from vistr.models.detector import Detector
+from vistr.models.masks import Segmenter
+from vistr.models.transformer import Transformer
+from vistr.models.vistr import Precision, VisTR
+
+if TYPE_CHECKING:
+    from vistr.config import Config
+
+
+def build_model(config: Config, num_categories: int = 40, kernels: Backend | None = None) -> VisTR:
+    """The network that `config` describes, on the device it names; weights drawn by `config.seed`.
+
+    `num_categories` K gives K + 2 logits: index 0 is never used and the last means "no object", as in the original.
+    `kernels` are the convolutions', where not those that suit the device.
+    """
+    use_device(config.device.target, config.device.id)
+    if kernels is not None:
+        backend.use(kernels)
+    np.random.seed(config.seed)
+    transformer = config.transformer
+    backbone = ResNet(
+        config.backbone.name,
+        dilation=config.backbone.dilation,
+        frozen_stem=config.backbone.frozen_stem,
+        trainable=config.optimizer.backbone_learning_rate > 0,
+        recompute=config.device.recompute,
+    )
+    detector = Detector(
+        backbone,
+        Transformer(
+            transformer.hidden_dim,
+            transformer.num_heads,
+            transformer.num_encoder_layers,
+            transformer.num_decoder_layers,
+            transformer.feedforward_dim,
+            transformer.pre_norm,
+            config.device.recompute,
+        ),
+        transformer.hidden_dim,
+        config.num_frames * config.num_instances,
+        num_categories + 2,
+    )
+    segmenter = Segmenter(transformer.hidden_dim, transformer.num_heads, backbone.channels, config.sequence_head)
+    return VisTR(
+        detector,
+        segmenter,
+        channels=transformer.hidden_dim,
+        num_instances=config.num_instances,
+        stride=16 if config.backbone.dilation else 32,
+        precision=cast(Precision, config.device.precision),
+        graphs=graph_cache(config, num_categories, kernels),
+    )
+
+
+def graph_cache(config: Config, num_categories: int, kernels: Backend | None) -> GraphCache | None:
+    """Where the compiled graphs of the network, and of its training, are kept; None where they are not."""
+    device = config.device
+    if not device.keep_graphs or use_device(device.target, device.id) != "CPU":
+        return None  # on a GPU this was never tried
+    settings = (
+        config.backbone,
+        config.optimizer.backbone_learning_rate > 0,
+        config.transformer,
+        config.loss,
+        (config.num_frames, config.num_instances, config.sequence_head, num_categories),
+        (device.precision, device.recompute, kernels),
+    )
+    return GraphCache(user_cache() / "graphs", settings)

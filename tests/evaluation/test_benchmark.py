@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
-from vistr.config.compose import ROOT
 from vistr.device import use_device
-from vistr.evaluation.benchmark import ask_apart, environment, explain_end, matmul_rates, sweep_sizes, thirds, time_runs
+from vistr.evaluation.benchmark import environment, matmul_rates, sweep_sizes, thirds, time_runs
 
 
 def test_the_first_run_is_kept_apart() -> None:
@@ -62,23 +60,3 @@ def test_sizes_of_a_sweep_keep_the_aspect_ratio(
     whole: tuple[int, int], heights: list[int], expected: list[tuple[int, int]]
 ) -> None:
     assert sweep_sizes(whole, heights, 32) == expected
-
-
-def test_an_answer_comes_back_from_a_process_of_its_own(tmp_path: Path) -> None:
-    echo = "import pathlib, sys; f = pathlib.Path(sys.argv[1]); (f / 'request.json').rename(f / 'answer.json')"
-    (tmp_path / "echo_it.py").write_text(echo)
-    assert ask_apart("echo_it", {"question": [1, 2]}, tmp_path, None) == {"question": [1, 2]}
-
-
-def test_a_process_without_an_answer_gives_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "killed_it.py").write_text("import os; os.kill(os.getpid(), 9)")
-    (tmp_path / "slow_it.py").write_text("import time; time.sleep(60)")
-    assert "memory" in ask_apart("killed_it", {}, tmp_path, None)["error"]
-    assert ask_apart("slow_it", {}, tmp_path, 0.01)["error"] == "it took longer than 0.01 minutes"
-    assert "No module named" in ask_apart("no_such_module", {}, ROOT, None)["error"]
-
-
-def test_how_a_process_ended_in_words() -> None:
-    assert explain_end(-11, "") == "signal 11 ended it"
-    assert explain_end(2, "") == "it ended with status 2"
-    assert explain_end(1, "first\nlast\n") == "it ended with status 1: last"

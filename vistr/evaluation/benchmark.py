@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -32,7 +28,6 @@ from vistr.training.step import TrainingStep
 
 MATMUL_SIZE, MATMUL_REPEATS = 2048, 7
 SMALLEST_SIDE = 32
-REQUEST, ANSWER = "request.json", "answer.json"
 STEP_PARTS = ("data", "forward", "match", "backward", "optimizer", "other")
 
 
@@ -146,44 +141,6 @@ def sweep_sizes(whole: tuple[int, int], heights: list[int], divisor: int) -> lis
     height, width = whole
     chosen = heights or [*(min(height, rounded(height * part)) for part in (0.5, 0.75)), height]
     return [(h, width if h == height else rounded(width * h / height)) for h in sorted(set(chosen))]
-
-
-def ask_apart(module: str, request: dict[str, Any], root: Path, limit_minutes: float | None) -> dict[str, Any]:
-    """The answer of `python -m module <folder>`, a new process so that its peak of memory is its own.
-
-    It reads REQUEST in the folder and leaves ANSWER there. {"error": why} where it does not, or takes too long.
-    `root` is where the package lies.
-    """
-    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with tempfile.TemporaryDirectory(prefix="vistr-benchmark-") as folder:
-        question, answer = Path(folder) / REQUEST, Path(folder) / ANSWER
-        question.write_text(json.dumps(request), encoding="utf-8")
-        try:
-            ended = subprocess.run(
-                [sys.executable, "-m", module, folder],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                timeout=None if limit_minutes is None else limit_minutes * 60,
-            )
-        except subprocess.TimeoutExpired:
-            return {"error": f"it took longer than {limit_minutes:g} minutes"}
-        if answer.is_file():
-            found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-            return found
-        return {"error": explain_end(ended.returncode, ended.stderr)}
-
-
-def explain_end(status: int, said: str) -> str:
-    """Why a process ended that gave no answer, from its exit status and its last words."""
-    if status == -9:
-        return "the system killed it, most likely for want of memory"
-    if status < 0:
-        return f"signal {-status} ended it"
-    last = said.strip().rpartition("\n")[2]
-    return f"it ended with status {status}: {last}" if last else f"it ended with status {status}"
 
 
 def _train_once(

@@ -66,7 +66,7 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
     )
 
 
-def graph_cache(config: Config, num_categories: int, kernels: Backend | None) -> GraphCache | None:
+def graph_cache(config: Config, num_categories: int, kernels: Backend | None = None) -> GraphCache | None:
     """Where the compiled graphs of the network, and of its training, are kept; None where they are not."""
     device = config.device
     if not device.keep_graphs or use_device(device.target, device.id) != "CPU":

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,8 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vistr.apart import answer_request, ask_apart
 from vistr.config import Config
-from vistr.config.compose import ROOT, adopt_checkpoint, from_dict, to_dict
+from vistr.config.compose import adopt_checkpoint, from_dict, to_dict
 from vistr.config.run_names import override_key
 from vistr.config.schema import PATH_KEYS
 from vistr.data.layouts import find_layout
@@ -35,10 +34,10 @@ from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.results import benchmark_report as reporting
 from vistr.tasks import prediction
+from vistr.tasks.compile_ahead import compile_ahead
 from vistr.tasks.reporting import write_json
-from vistr.tasks.train import make_schedule, make_step
+from vistr.tasks.training_parts import first_batch, make_optimizer, make_schedule, make_step
 from vistr.training.checkpoint import load_weights, read_checkpoint
-from vistr.training.optimizer import AdamW
 
 logger = logging.getLogger(__name__)
 NUM_VIDEOS = 2
@@ -125,10 +124,10 @@ def at_point(config: Config, num_frames: int, height: int, width: int) -> Config
 def measure_apart(config: Config, part: Part, limit_minutes: float | None = None) -> dict[str, Any]:
     """What `measure` returns, measured in a new process; {"error": why} where that fails or takes too long.
 
-    The same sentence is also the "mistake" where it is the user's; "traceback" is there where it may be a bug.
+    More of an error is told as `answer_request` tells it.
     """
     request = {"config": to_dict(config), "part": part}
-    return measuring.ask_apart("vistr.tasks.benchmark", request, ROOT, limit_minutes)
+    return ask_apart("vistr.tasks.benchmark", request, limit_minutes=limit_minutes)
 
 
 def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
@@ -140,13 +139,18 @@ def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
     clip = clip_settings(config)
     first = next(clips_of(dataset_frames(videos, videos.videos[0]), clip))
     frames, padding = first.network_input(clip.size_divisor)
+    ahead = None
+    if part == "training":
+        ahead = compile_ahead(config, num_categories, first_batch(training_clips(config, videos)))
     model = build_model(config, num_categories)
     if checkpoint is not None:
         load_weights(model, checkpoint)
     else:
         calibrate(model.detector.backbone, model.prepare(frames[:, :1], padding[:, :1])[0])
     if part == "training":
-        return {"training": asdict(train_some(config, model, videos)), "memory_gb": {part: peak_memory_gb(device)}}
+        timing = train_some(config, model, training_clips(config, videos))
+        memory = {part: peak_memory_gb(device)} | ({} if ahead is None else {"compiling it before": ahead})
+        return {"training": asdict(timing), "memory_gb": memory}
     answer: dict[str, Any] = point_of(config, num_categories)
     answer["padded_height"], answer["padded_width"] = frames.shape[-2:]
     answer["network"] = asdict(measuring.time_network(model, frames, padding, config.task.repeats))
@@ -182,11 +186,11 @@ def point_of(config: Config, num_categories: int) -> dict[str, Any]:
     return {**asdict(size), "weights": weights, "gflop": count_gflop(size)}
 
 
-def train_some(config: Config, model: VisTR, videos: VideoSet) -> measuring.StepTiming:
-    """Training steps on clips of the video with the most objects: all of one size, so that only the first compiles."""
+def training_clips(config: Config, videos: VideoSet) -> ClipLoader:
+    """Clips of the video with the most objects: all of one size, so that only the first step compiles."""
     most = max(videos.videos, key=lambda video: len(video.annotations))
-    clip, dropout = clip_settings(config), config.transformer.dropout
-    loader = ClipLoader(
+    clip = clip_settings(config)
+    return ClipLoader(
         replace(videos, videos=(most,)),
         num_frames=clip.num_frames,
         batch_size=1,
@@ -198,19 +202,19 @@ def train_some(config: Config, model: VisTR, videos: VideoSet) -> measuring.Step
         num_workers=0,
         shuffle=False,
     )
+
+
+def train_some(config: Config, model: VisTR, clips: ClipLoader) -> measuring.StepTiming:
+    """Training steps as configured."""
+    dropout = config.transformer.dropout
     step = make_step(config, model)
-    optimizer = AdamW(
-        step.parameters,
-        weight_decay=config.optimizer.weight_decay,
-        clip_norm=config.optimizer.clip_norm,
-        graphs=model.graphs,
-    )
+    optimizer = make_optimizer(config, model, step)
 
     def noise(number: int) -> np.ndarray | None:
         return noise_pool(dropout, config.seed, number) if dropout > 0 else None
 
     return measuring.time_training(
-        step, optimizer, make_schedule(config).rates(0, 0), loader, noise, config.task.repeats
+        step, optimizer, make_schedule(config).rates(0, 0), clips, noise, config.task.repeats
     )
 
 
@@ -248,18 +252,12 @@ def generated_videos(config: Config, folder: Path, num_categories: int) -> Video
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The process that measures: reads the request in a folder and leaves its answer there; videos go there too."""
-    folder = Path(arguments[0])
-    request = json.loads((folder / measuring.REQUEST).read_text(encoding="utf-8"))
-    try:
-        answer = measure(from_dict(request["config"]), folder, request["part"])
-    except UserError as error:
-        answer = {"error": str(error), "mistake": str(error)}
-    except Exception as error:
-        first_line = str(error).strip().partition("\n")[0]
-        answer = {"error": f"{type(error).__name__}: {first_line}", "traceback": traceback.format_exc()}
-    write_json(folder / measuring.ANSWER, answer)
-    return 1 if "error" in answer else 0
+    """The process that measures; generated videos go to the request's folder."""
+
+    def find(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+        return measure(from_dict(request["config"]), folder, request["part"])
+
+    return answer_request(arguments, find)
 
 
 if __name__ == "__main__":

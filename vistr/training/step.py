@@ -178,11 +178,10 @@ class TrainingStep:
         if len(self.of_backbone):
             start = images if self.from_images else stride4
             of_backbone = self.backbone_gradients(start, [*of_maps, of_stride32], backbone_chunk(images))
-        release((stride4, *of_maps, of_stride32))
         groups = ((self.of_segmenter, of_segmenter), (self.of_detector, of_detector), (self.of_backbone, of_backbone))
         named = {p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)}
         gradients = tuple(named[p.name] for p in self.parameters)
-        gradients[-1].asnumpy()
+        release((stride4, *of_maps, of_stride32))
         return losses, gradients
 
     def backbone_gradients(self, start: Tensor, of_maps: Sequence[Tensor], size: int) -> Sequence[Tensor]:

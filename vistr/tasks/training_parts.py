@@ -1,0 +1,112 @@
+"""The parts of a training that a configuration describes: clips, step, optimizer, schedule, plan."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from vistr.config import Config
+from vistr.data.clips import Batch
+from vistr.data.loader import ClipLoader
+from vistr.data.transforms import Recipe
+from vistr.data.videos import VideoSet
+from vistr.losses.criterion import Weights
+from vistr.losses.matching import Costs
+from vistr.models.vistr import VisTR
+from vistr.parallel import Ranks
+from vistr.training.optimizer import AdamW, Schedule
+from vistr.training.step import TrainingStep
+from vistr.training.trainer import Plan
+
+
+def make_step(config: Config, model: VisTR) -> TrainingStep:
+    """The training step with the configured losses."""
+    loss = config.loss
+    return TrainingStep(
+        model,
+        Weights(loss.class_weight, loss.box_weight, loss.giou_weight, loss.mask_weight, loss.dice_weight),
+        Costs(loss.class_cost, loss.box_cost, loss.iou_cost),
+        no_object_weight=loss.no_object_weight,
+        aux_losses=loss.aux_losses,
+    )
+
+
+def make_optimizer(config: Config, model: VisTR, step: TrainingStep) -> AdamW:
+    """The optimizer of the step's parameters, its moments zero."""
+    optimizer = config.optimizer
+    return AdamW(
+        step.parameters,
+        weight_decay=optimizer.weight_decay,
+        clip_norm=optimizer.clip_norm,
+        ema=optimizer.ema,
+        graphs=model.graphs,
+    )
+
+
+def make_schedule(config: Config) -> Schedule:
+    """The learning rates over the run."""
+    optimizer = config.optimizer
+    return Schedule(
+        optimizer.learning_rate,
+        optimizer.backbone_learning_rate,
+        optimizer.epochs if optimizer.drop_epoch is None else optimizer.drop_epoch,
+        optimizer.drop_factor,
+        optimizer.warmup_steps,
+    )
+
+
+def clips_a_step(config: Config) -> int:
+    """Clips that one process contributes to an optimizer step."""
+    return config.optimizer.batch_size * config.optimizer.accumulation_steps
+
+
+def make_loader(
+    config: Config, videos: VideoSet, ranks: Ranks | None = None, batch_size: int | None = None
+) -> ClipLoader:
+    """Shuffled, augmented clips of the training videos, or this rank's share of them."""
+    dataset = config.dataset
+    augmentation = dataset.augmentation
+    recipe = Recipe(
+        flip=augmentation.flip,
+        resize_short=tuple(augmentation.resize_short),
+        resize_long=augmentation.resize_long,
+        photometric=augmentation.photometric,
+        crop_resize_short=tuple(augmentation.crop_resize_short),
+        crop_min=augmentation.crop_min,
+        crop_max=augmentation.crop_max,
+    )
+    return ClipLoader(
+        videos,
+        num_frames=config.num_frames,
+        batch_size=batch_size or config.optimizer.batch_size,
+        recipe=recipe,
+        short_side=dataset.short_side,
+        long_side=dataset.long_side,
+        size_divisor=dataset.size_divisor,
+        seed=config.seed,
+        num_workers=dataset.num_workers,
+        shuffle=True,
+        shard=(ranks or Ranks()).shard,
+    )
+
+
+def first_batch(loader: ClipLoader) -> Batch:
+    """The first clips of a training."""
+    with closing(loader.epoch(0)) as batches:
+        return next(batches)
+
+
+def make_plan(config: Config) -> Plan:
+    """How long the run is and how often it reports."""
+    optimizer, task = config.optimizer, config.task
+    return Plan(
+        epochs=optimizer.epochs,
+        max_steps=optimizer.max_steps,
+        accumulation_steps=optimizer.accumulation_steps,
+        dropout=config.transformer.dropout,
+        seed=config.seed,
+        log_every=task.log_every,
+        evaluate_every=task.evaluate_every,
+        checkpoint_every=task.checkpoint_every,
+        save_minutes=task.save_minutes,
+        loss_scale=config.device.loss_scale if config.device.precision == "fp16" else None,
+    )

@@ -10,6 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, ops
 
+from vistr.layers.graph import finished
 from vistr.layers.parameters import set_value
 
 PREFIX = "average."
@@ -46,7 +47,7 @@ class MovingAverage:
     def update(self, step: int) -> None:
         """Take in the weights as they are after `step`, counted from 1."""
         kept = min(self.decay, (step - 1) / (step + 8))
-        self.run(Tensor(np.float32(kept)))
+        finished(self.run(Tensor(np.float32(kept))))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -95,12 +95,15 @@ class Group(nn.Cell):
         self.run_update = Graph("AdamW", update, weights, graphs, weight_decay, quiet=True)
 
     def construct(self, scalars: Tensor, *gradients: Tensor) -> Tensor:
-        """Decay and step; `scalars` are (backbone's rate, rate, beta1^t, beta2^t, epsilon, factor of the gradients)."""
+        """Decay and step, and say when that is done.
+
+        `scalars` are (backbone's rate, rate, beta1^t, beta2^t, epsilon, factor of the gradients).
+        """
         decays = 1 - scalars[:2] * self.weight_decay
         update = ops.partial(_update, self.adam, scalars, decays, scalars[5])
-        # Not a part of its result: MindSpore would leave out the updates whose results nobody asks for.
-        self.each(update, self.is_backbone, self.variables, self.first, self.second, gradients)
-        return scalars
+        moved = self.each(update, self.is_backbone, self.variables, self.first, self.second, gradients)
+        # Updates that nothing depends on are left out; a result that comes before them would be waited for in vain.
+        return ops.depend(decays, moved) + 1
 
 
 class AdamW:

@@ -71,8 +71,9 @@ class Desk:
         top = tempfile.mkdtemp(prefix="vistr-graphs-")
         weakref.finalize(self, shutil.rmtree, top, ignore_errors=True)
         os.environ["MS_COMPILER_CACHE_PATH"] = top
-        # MindSpore reads and sums up the main script, which a notebook lacks; what counts is in our own names.
-        api.entry_script_path = __file__
+        # MindSpore sums up the main script, which a notebook lacks, and what it imports from outside these folders:
+        # another sum in every process. What counts is in our own names.
+        api.entry_script_path, api.sys_path = __file__, [""]
         self.folder = Path(top, f"rank_{os.environ.get('RANK_ID', '0')}", "graph_cache")
         self.folder.mkdir(parents=True)
         self.num_served = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def compile_ahead(config: Config, num_categories: int, batch: Batch) -> float | 
     size = [clips, frames, height, width, bucket(num_matched, config.num_instances * clips)]
     optimizer = config.optimizer
     note = cache.folder / digest("step", size, optimizer.weight_decay, config.transformer.dropout > 0)
-    if note.exists():
+    if note.exists() or not is_writable(cache.folder):
         return None
     logger.info("compiling a training step for %dx%dx%d, once; about a minute", clips * frames, height, width)
     started = time.perf_counter()
@@ -57,9 +58,17 @@ def compile_ahead(config: Config, num_categories: int, batch: Batch) -> float | 
         logger.info("the process that compiles failed: %s", answer["error"])
         return None
     logger.info("compiled %d graphs in %.0f s", answer["num_graphs"], time.perf_counter() - started)
-    if cache.folder.is_dir():
-        note.touch()
+    note.touch()
     return float(answer["memory_gb"])
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether graphs can be kept in `folder`, which is made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def compile_step(request: dict[str, Any], _: Path) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""A training's graphs compiled in a process of their own: once, and loaded by the training."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny
+from vistr.config import Config
+from vistr.data.clips import Batch
+from vistr.losses.supervision import bucket
+from vistr.tasks import compile_ahead as module
+from vistr.tasks.compile_ahead import compile_ahead, empty_batch
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIP = tiny.clip(0, 2)
+SMALL = [
+    "experiments=quickstart",
+    "num_frames=2",
+    "dataset.num_videos=4",
+    "dataset.video_length=3",
+    "dataset.height=32",
+    "dataset.width=64",
+    "dataset.num_workers=1",
+    "optimizer.max_steps=1",
+    "optimizer.warmup_steps=0",
+    "transformer.num_encoder_layers=4",
+    "transformer.num_decoder_layers=4",
+]
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the other process was asked, which answers at once and keeps nothing."""
+    requests: list[dict[str, Any]] = []
+
+    def ask(module: str, request: dict[str, Any], limit_minutes: float) -> dict[str, Any]:
+        requests.append(request)
+        return {"num_graphs": 3, "memory_gb": 1.5}
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "ask_apart", ask)
+    monkeypatch.setattr(module, "MIN_LAYERS", 0)
+    return requests
+
+
+def ask(config: Config, batch: Batch = CLIP) -> float | None:
+    return compile_ahead(config, tiny.NUM_CATEGORIES, batch)
+
+
+def test_a_size_is_compiled_once(asked: list[dict[str, Any]], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert [ask(tiny.config()) for _ in range(2)] == [1.5, None]
+    assert [request["size"] for request in asked] == [[1, *CLIP.frames.shape[1:2], *CLIP.frames.shape[3:], 2]]
+    assert caplog.messages[-2].startswith("compiling a training step for 2x32x64, once")
+    assert caplog.messages[-1].startswith("compiled 3 graphs in ")
+    assert ask(tiny.config(), empty_batch(1, 2, 32, 96, 2)) == 1.5
+    assert ask(replace(tiny.config(), num_instances=5)) == 1.5
+
+
+def test_small_networks_and_runs_that_keep_no_graphs_compile_for_themselves(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny.config()
+    assert ask(replace(config, device=replace(config.device, keep_graphs=False))) is None
+    monkeypatch.setattr(module, "MIN_LAYERS", 8)
+    assert ask(config) is None
+    assert asked == []
+
+
+def test_without_a_folder_to_keep_them_in_nothing_is_compiled_ahead(
+    asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert ask(tiny.config()) is None
+    assert asked == []
+
+
+def test_a_process_that_fails_is_done_without_and_asked_again(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as failing, caplog.at_level(logging.INFO):
+        failing.setattr(module, "ask_apart", lambda *_, **__: {"error": "the system killed it"})
+        assert ask(tiny.config()) is None
+    assert "the system killed it" in caplog.messages[-1]
+    assert ask(tiny.config()) == 1.5
+
+
+@pytest.mark.parametrize(("clips", "objects"), [(1, 4), (2, 1), (3, 8)])
+def test_the_empty_batch_has_the_objects_it_should(clips: int, objects: int) -> None:
+    batch = empty_batch(clips, 2, 32, 64, objects)
+    counts = [len(target.labels) for target in batch.targets]
+    assert (len(counts), bucket(sum(counts), 10 * clips)) == (clips, objects)
+    assert max(counts) - min(counts) <= 1
+    assert batch.frames.shape == (clips, 2, 3, 32, 64)
+
+
+def test_a_training_loads_all_that_was_compiled_for_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *SMALL], cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, _, after = done.stdout.partition("step 1/")
+    assert "compiling a training step for" in before
+    loaded = [line for line in before.splitlines() if "compiled by an earlier run" in line]
+    assert len(loaded) == 5
+    assert "compiling the" not in before
+    assert "compiling the masks" in after  # those of the evaluation

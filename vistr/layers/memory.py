@@ -23,7 +23,7 @@ def release(tensors: Iterable[Tensor]) -> None:
 
 
 def forget_graphs() -> None:
-    """Drop every graph that this process has compiled, for one that does nothing but compile"""
+    """Drop every graph that this process has compiled, for one that does nothing but compile."""
     JitExecutor_.get_instance().del_net_res(None, set(ms_compile_cache))
     ms_compile_cache.clear()
     ctypes.CDLL(None).malloc_trim(0)

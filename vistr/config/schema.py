@@ -146,7 +146,7 @@ class Device:
 
     With `precision: fp16` the network computes in half precision, with dynamic loss scaling (from `loss_scale`) in
     training; parameters, normalisation, attention weights, matching and losses stay in float32. `keep_graphs` is for
-    the CPU alone.
+    the CPU alone, and has a large training compile in a process of its own.
     """
 
     target: str = "auto"

@@ -16,12 +16,11 @@ from vistr.config import Device
 from vistr.data.clips import Batch
 from vistr.layers.dropout import noise_pool
 from vistr.losses.matching import Match
-from vistr.losses.supervision import Supervision, supervise
+from vistr.losses.supervision import Supervision, group_normalisers, supervise
 from vistr.models import vistr
 from vistr.models.vistr import VisTR, image_rows
 from vistr.training import step as module
 from vistr.training.step import StepResult, TrainingStep, matching_errors, name_losses
-from vistr.training.trainer import group_normalisers
 
 CLIP, OTHER = tiny.clip(0, 2), tiny.clip(2, 2, pad_width=32)
 

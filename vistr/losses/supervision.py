@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vistr.data.clips import ClipTargets
+from vistr.data.clips import Batch, ClipTargets
 from vistr.losses.matching import Costs, Match, match_sequences
 from vistr.models.vistr import image_rows
+from vistr.parallel import Ranks
 
 
 class Supervision(NamedTuple):
@@ -58,6 +59,26 @@ def bucket(count: int, limit: int) -> int:
 def count_boxes(targets: Sequence[ClipTargets]) -> int:
     """Objects times frames of a batch, visible or not, as the original counts them."""
     return sum(t.valid.size for t in targets)
+
+
+def group_normalisers(
+    group: Sequence[Batch], num_slots: int, no_object_weight: float, *, ranks: Ranks | None = None
+) -> Normalisers:
+    """What the losses of batches that share an optimizer step, those of all ranks, are divided by.
+
+    For one batch the class weights are summed as they are matched. Over several they must be known before the first
+    is matched: every object is taken as matched, of a clip with more objects than slots those seen longest.
+    """
+    ranks = ranks or Ranks()
+    num_boxes: float = sum(count_boxes(batch.targets) for batch in group)
+    if len(group) * ranks.size == 1:
+        return Normalisers(max(1, num_boxes), None)
+    weight = 0.0
+    for target in (t for batch in group for t in batch.targets):
+        seen = int(np.sort(target.valid.sum(1))[::-1][:num_slots].sum())
+        weight += seen + no_object_weight * (num_slots * len(target.frames) - seen)
+    num_boxes, weight = ranks.sum([num_boxes, weight])
+    return Normalisers(max(1, num_boxes), weight)
 
 
 def supervise(

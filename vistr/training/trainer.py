@@ -5,15 +5,11 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
-import numpy as np
 from mindspore import Tensor
 
 from vistr.data.clips import Batch
@@ -23,7 +19,7 @@ from vistr.errors import UserError
 from vistr.layers.dropout import noise_pool
 from vistr.layers.graph import num_compiled
 from vistr.layers.memory import release
-from vistr.losses.supervision import Normalisers, count_boxes
+from vistr.losses.supervision import group_normalisers
 from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks
 from vistr.training.checkpoint import Metadata, TrainingState, save_checkpoint
@@ -31,6 +27,7 @@ from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.progress import Progress
 from vistr.training.scaling import LossScale
 from vistr.training.step import TrainingStep, add
+from vistr.training.stopping import stop_requests
 from vistr.training.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -261,43 +258,3 @@ def join_state(state: TrainingState, ranks: Ranks) -> None:
             f" with {ranks.size}: resume it with as many, until the epoch ends"
         )
     state.num_ranks = ranks.size
-
-
-def group_normalisers(
-    group: Sequence[Batch], num_slots: int, no_object_weight: float, *, ranks: Ranks | None = None
-) -> Normalisers:
-    """What the losses of batches that share an optimizer step, those of all ranks, are divided by.
-
-    For one batch the class weights are summed as they are matched. Over several they must be known before the first
-    is matched: every object is taken as matched, of a clip with more objects than slots those seen longest.
-    """
-    ranks = ranks or Ranks()
-    num_boxes: float = sum(count_boxes(batch.targets) for batch in group)
-    if len(group) * ranks.size == 1:
-        return Normalisers(max(1, num_boxes), None)
-    weight = 0.0
-    for target in (t for batch in group for t in batch.targets):
-        seen = int(np.sort(target.valid.sum(1))[::-1][:num_slots].sum())
-        weight += seen + no_object_weight * (num_slots * len(target.frames) - seen)
-    num_boxes, weight = ranks.sum([num_boxes, weight])
-    return Normalisers(max(1, num_boxes), weight)
-
-
-@contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question that can be asked between steps; a second Ctrl-C stops at once."""
-    requested = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal requested
-        if requested:
-            raise KeyboardInterrupt
-        requested = True
-        logger.info("stopping after this step (once more to stop at once)")
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: requested
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -18,9 +18,9 @@ from PIL import Image
 
 from vistr import cli
 from vistr.config import Config
-from vistr.config.compose import ROOT
 from vistr.data.segmentation import encode, to_json
 from vistr.errors import UserError
+from vistr.files import ROOT
 from vistr.results.run_record import read_record
 
 Task = Callable[[Config], dict[str, float]]

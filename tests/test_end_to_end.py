@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-SMALL = [
-    "experiments=quickstart",
-    "num_frames=2",
-    "dataset.num_videos=4",
-    "dataset.video_length=3",
-    "dataset.height=32",
-    "dataset.width=64",
+from tests.processes import SMALL, run
+
+TYPED = (
+    *SMALL,
     "dataset.holdout=0.25",
-    "dataset.num_workers=1",
     "optimizer.batch_size=3",
     "optimizer.epochs=1",
     "optimizer.drop_epoch=1",
-    "optimizer.warmup_steps=0",
     "task.evaluate_every=1",
     "task.log_every=1",
-]
-
-
-def run(folder: Path, *arguments: str) -> str:
-    """What run.py prints, in a folder of its own; it must succeed."""
-    command = [sys.executable, str(ROOT / "run.py"), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     """Where a user stands, the folder of the run he made there, and what it printed."""
     folder = tmp_path_factory.mktemp("user")
-    printed = run(folder, *SMALL)
+    printed = run(folder, *TYPED)
     (run_folder,) = (folder / "outputs" / "train").iterdir()
     return folder, run_folder, printed
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from vistr.errors import UserError
+from vistr.files import ROOT, python_path, write_json
 
 REQUEST, ANSWER = "request.json", "answer.json"
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def ask_apart(
@@ -25,14 +25,13 @@ def ask_apart(
 
     {"error": why} where it does not, or takes longer than `limit_minutes`. `root` is where the module's package lies.
     """
-    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryDirectory(prefix="vistr-apart-") as folder:
         question, answer = Path(folder) / REQUEST, Path(folder) / ANSWER
         question.write_text(json.dumps(request), encoding="utf-8")
         try:
             ended = subprocess.run(
                 [sys.executable, "-m", module, folder],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env={**os.environ, "PYTHONPATH": python_path(root)},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -61,7 +60,7 @@ def answer_request(arguments: Sequence[str], find: Callable[[dict[str, Any], Pat
     except Exception as error:
         first_line = str(error).strip().partition("\n")[0]
         answer = {"error": f"{type(error).__name__}: {first_line}", "traceback": traceback.format_exc()}
-    (folder / ANSWER).write_text(json.dumps(answer), encoding="utf-8")
+    write_json(folder / ANSWER, answer)
     return 1 if "error" in answer else 0
 
 

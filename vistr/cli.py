@@ -19,9 +19,10 @@ from omegaconf import DictConfig
 
 from vistr import parallel
 from vistr.config import overrides as typed
-from vistr.config.compose import COMPOSITION_ERRORS, ROOT, finish, load_config, prepare
+from vistr.config.compose import COMPOSITION_ERRORS, finish, load_config, prepare
 from vistr.config.explanations import explain, missing_plugin
 from vistr.errors import UserError
+from vistr.files import ROOT, python_path
 from vistr.results.run_record import recording
 from vistr.sweeps.jobs import end_with_sweep, record_mistake, run_apart
 from vistr.sweeps.plan import SweepPlan, plan
@@ -93,7 +94,7 @@ def _sweep(ready: list[str]) -> int:
     planned: SweepPlan = plan(ready)
     _require_writable("outputs", str(planned.folder.parent))
     # Launchers import this package in processes of their own, and should find this one.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ["PYTHONPATH"] = python_path()
     done = False
     try:
         _start_hydra([*ready, *planned.hydra_overrides])

@@ -1,11 +1,15 @@
-"""Files that are there whole or not at all, and the folder for what can be made again."""
+"""Where this package lies, files that are there whole or not at all, the folder for what can be made again."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
@@ -21,6 +25,17 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             draft.unlink()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(content), encoding="utf-8")
+
+
+def python_path(root: Path = ROOT) -> str:
+    """The PYTHONPATH of a new process that is to find the packages in `root`."""
+    return os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def user_cache() -> Path:

@@ -14,8 +14,9 @@ import pytest
 import vistr.config.compose
 from vistr import load_config
 from vistr.config import Config
-from vistr.config.compose import ROOT, adopt_checkpoint, from_dict, to_dict
+from vistr.config.compose import adopt_checkpoint, from_dict, to_dict
 from vistr.errors import UserError
+from vistr.files import ROOT
 
 OPTIONS = sorted(
     f"{file.parent.relative_to(ROOT / 'conf')}={file.stem}"

@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from vistr.config.compose import ROOT
 from vistr.data.importing.coco import read_coco
 from vistr.data.importing.labelme import read_labelme
 from vistr.data.importing.masks import read_masks
 from vistr.data.importing.writing import ImportedVideo, write_custom
 from vistr.data.videos import VideoSet
 from vistr.errors import UserError
+from vistr.files import ROOT
 
 HEIGHT, WIDTH, LENGTH = 12, 16, 3
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from vistr.config.compose import ROOT
 from vistr.data.layouts import find_layout
 from vistr.data.preparing import describe, look_at, sub_file, write_sub
 from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
+from vistr.files import ROOT
 
 
 @pytest.fixture

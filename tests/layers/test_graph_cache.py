@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import last_line
+
 ONE_ROW, TWO_ROWS = {"value": 2.0}, {"value": 3.0, "rows": 2}
 
 
 def used(folder: Path, *calls: dict[str, Any]) -> tuple[list[float], list[str]]:
     """What a process of its own computes, and the first words of what it says of each graph."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "layers" / "graph_user.py"), str(folder), json.dumps(calls)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "GLOG_v": "3"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    values, words = json.loads(done.stdout.splitlines()[-1])
+    values, words = json.loads(last_line("layers/graph_user.py", str(folder), json.dumps(calls)))
     return values, words
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vistr.config.compose import ROOT
+from vistr.files import ROOT
 from vistr.results.run_record import RunRecord, read_record
 
 STAND_IN = Path(__file__).parent / "stand_in"

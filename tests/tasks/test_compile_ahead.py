@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,27 +10,20 @@ from typing import Any
 import pytest
 
 from tests import tiny
+from tests.processes import SMALL, run
 from vistr.config import Config
 from vistr.data.clips import Batch
 from vistr.losses.supervision import bucket
 from vistr.tasks import compile_ahead as module
 from vistr.tasks.compile_ahead import compile_ahead, empty_batch
 
-ROOT = Path(__file__).resolve().parents[2]
 CLIP = tiny.clip(0, 2)
-SMALL = [
-    "experiments=quickstart",
-    "num_frames=2",
-    "dataset.num_videos=4",
-    "dataset.video_length=3",
-    "dataset.height=32",
-    "dataset.width=64",
-    "dataset.num_workers=1",
+TYPED = (
+    *SMALL,
     "optimizer.max_steps=1",
-    "optimizer.warmup_steps=0",
     "transformer.num_encoder_layers=4",
     "transformer.num_decoder_layers=4",
-]
+)
 
 
 @pytest.fixture
@@ -51,7 +42,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
 
 
 def ask(config: Config, batch: Batch = CLIP) -> float | None:
-    return compile_ahead(config, tiny.NUM_CATEGORIES, batch)
+    return compile_ahead(config, tiny.NUM_CATEGORIES, lambda: batch)
 
 
 def test_a_size_is_compiled_once(asked: list[dict[str, Any]], caplog: pytest.LogCaptureFixture) -> None:
@@ -103,11 +94,7 @@ def test_the_empty_batch_has_the_objects_it_should(clips: int, objects: int) -> 
 
 
 def test_a_training_loads_all_that_was_compiled_for_it(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), *SMALL], cwd=tmp_path, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    before, _, after = done.stdout.partition("step 1/")
+    before, _, after = run(tmp_path, *TYPED).partition("step 1/")
     assert "compiling a training step for" in before
     loaded = [line for line in before.splitlines() if "compiled by an earlier run" in line]
     assert len(loaded) == 5

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from vistr import load_config
-from vistr.config.compose import ROOT, to_dict
+from vistr.config.compose import to_dict
 from vistr.data.videos import Category
 from vistr.errors import UserError
+from vistr.files import ROOT
 from vistr.models.build import build_model
 from vistr.tasks import export
 from vistr.training.checkpoint import Metadata, save_checkpoint

@@ -23,9 +23,9 @@ from vistr.config.explanations import explain, no_such_key, unknown_key
 from vistr.config.run_names import override_key, register_resolvers
 from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS, Config
 from vistr.errors import UserError
+from vistr.files import ROOT
 from vistr.hub import is_remote
 
-ROOT = Path(__file__).resolve().parents[2]
 # What composing raises when the user's keys or files are at fault; ValueError and TypeError are Hydra's own.
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError)
 

@@ -20,6 +20,11 @@ def noise_pool(rate: float, seed: int, step: int) -> np.ndarray:
     return np.concatenate([pool, pool])
 
 
+def step_noise(rate: float, seed: int, step: int) -> np.ndarray | None:
+    """The pool of one step; None where nothing is dropped."""
+    return noise_pool(rate, seed, step) if rate > 0 else None
+
+
 @constexpr
 def place(site: int, part: int) -> int:
     """Where in the pool a site's part reads: odd strides keep the places of any two apart."""

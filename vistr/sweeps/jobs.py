@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from vistr.config.compose import ROOT
 from vistr.config.overrides import path_override
+from vistr.files import ROOT
 from vistr.results.run_record import RunRecord, State, explain_exit, read_record, write_record
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from vistr.apart import answer_request, ask_apart
 from vistr.config import Config
@@ -27,15 +26,15 @@ from vistr.device import peak_memory_gb, use_device
 from vistr.errors import UserError
 from vistr.evaluation import benchmark as measuring
 from vistr.evaluation.flops import NetworkSize, count_gflop
+from vistr.files import write_json
 from vistr.inference.predictor import ClipSettings, Predictor, clips_of
-from vistr.layers.dropout import noise_pool
+from vistr.layers.dropout import step_noise
 from vistr.models.backbone import calibrate
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.results import benchmark_report as reporting
 from vistr.tasks import prediction
 from vistr.tasks.compile_ahead import compile_ahead
-from vistr.tasks.reporting import write_json
 from vistr.tasks.training_parts import first_batch, make_optimizer, make_schedule, make_step
 from vistr.training.checkpoint import load_weights, read_checkpoint
 
@@ -139,16 +138,15 @@ def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
     clip = clip_settings(config)
     first = next(clips_of(dataset_frames(videos, videos.videos[0]), clip))
     frames, padding = first.network_input(clip.size_divisor)
-    ahead = None
-    if part == "training":
-        ahead = compile_ahead(config, num_categories, first_batch(training_clips(config, videos)))
+    clips = training_clips(config, videos)
+    ahead = compile_ahead(config, num_categories, lambda: first_batch(clips)) if part == "training" else None
     model = build_model(config, num_categories)
     if checkpoint is not None:
         load_weights(model, checkpoint)
     else:
         calibrate(model.detector.backbone, model.prepare(frames[:, :1], padding[:, :1])[0])
     if part == "training":
-        timing = train_some(config, model, training_clips(config, videos))
+        timing = train_some(config, model, clips)
         memory = {part: peak_memory_gb(device)} | ({} if ahead is None else {"compiling it before": ahead})
         return {"training": asdict(timing), "memory_gb": memory}
     answer: dict[str, Any] = point_of(config, num_categories)
@@ -206,13 +204,9 @@ def training_clips(config: Config, videos: VideoSet) -> ClipLoader:
 
 def train_some(config: Config, model: VisTR, clips: ClipLoader) -> measuring.StepTiming:
     """Training steps as configured."""
-    dropout = config.transformer.dropout
     step = make_step(config, model)
     optimizer = make_optimizer(config, model, step)
-
-    def noise(number: int) -> np.ndarray | None:
-        return noise_pool(dropout, config.seed, number) if dropout > 0 else None
-
+    noise = partial(step_noise, config.transformer.dropout, config.seed)
     return measuring.time_training(
         step, optimizer, make_schedule(config).rates(0, 0), clips, noise, config.task.repeats
     )

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from vistr.config import Config
 from vistr.config.compose import from_dict, to_dict
 from vistr.data.clips import Batch, ClipTargets
 from vistr.device import peak_memory_gb, use_device
-from vistr.layers.dropout import noise_pool
+from vistr.layers.dropout import step_noise
 from vistr.layers.graph import Graph, num_compiled
 from vistr.layers.graph_cache import digest
 from vistr.losses.supervision import bucket
@@ -33,8 +33,8 @@ MIN_LAYERS = 8
 LIMIT_MINUTES = 30
 
 
-def compile_ahead(config: Config, num_categories: int, batch: Batch) -> float | None:
-    """Have the graphs of a training step on such a batch compiled and kept, unless they are.
+def compile_ahead(config: Config, num_categories: int, first: Callable[[], Batch]) -> float | None:
+    """Have the graphs of a training step on a batch like the `first` compiled and kept, unless they are.
 
     Returns the peak memory in GB of the process that did; None where there was nothing to do, or it failed: then this
     process will compile for itself.
@@ -43,6 +43,7 @@ def compile_ahead(config: Config, num_categories: int, batch: Batch) -> float | 
     layers = config.transformer.num_encoder_layers + config.transformer.num_decoder_layers
     if cache is None or layers < MIN_LAYERS:
         return None
+    batch = first()
     clips, frames, _, height, width = batch.frames.shape
     num_matched = sum(min(len(target.labels), config.num_instances) for target in batch.targets)
     size = [clips, frames, height, width, bucket(num_matched, config.num_instances * clips)]
@@ -78,8 +79,7 @@ def compile_step(request: dict[str, Any], _: Path) -> dict[str, Any]:
     model = build_model(config, request["num_categories"])
     step = make_step(config, model)
     compile_update(config, model, step)
-    noise = noise_pool(config.transformer.dropout, 0, 0) if config.transformer.dropout > 0 else None
-    step(empty_batch(*request["size"]), noise)
+    step(empty_batch(*request["size"]), step_noise(config.transformer.dropout, 0, 0))
     device = use_device(config.device.target, config.device.id)
     return {"num_graphs": num_compiled(), "memory_gb": peak_memory_gb(device)}
 

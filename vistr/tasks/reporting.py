@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import statistics
@@ -23,7 +22,7 @@ from vistr.config.run_names import override_key
 from vistr.data.videos import VideoSet
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate
-from vistr.files import replacing
+from vistr.files import write_json
 from vistr.inference.predictor import Predictor
 from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks
@@ -148,12 +147,6 @@ def write_results(folder: Path, results: list[dict[str, Any]]) -> None:
     write_json(folder / "results.json", results)
     with zipfile.ZipFile(folder / "results.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(folder / "results.json", "results.json")
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    with replacing(path) as draft:
-        draft.write_text(json.dumps(content), encoding="utf-8")
 
 
 def typed_values(overrides: Sequence[str]) -> dict[str, bool | float | str]:

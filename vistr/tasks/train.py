@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from pathlib import Path
 
 from vistr.config import Config
 from vistr.config.compose import to_dict
+from vistr.data.clips import Batch
 from vistr.device import use_device
 from vistr.models.backbone import calibrate
 from vistr.models.build import build_model
@@ -44,8 +46,12 @@ def run(config: Config) -> dict[str, float]:
         videos, judged = training_videos(config)
     logger.info("training: %d videos of %s", len(videos.videos), videos.annotation_file)
     logger.info("evaluation: %d videos (dataset.split=%s)", len(judged.videos), config.dataset.split)
-    # What one process alone would start with: all ranks take the first clips of all.
-    first = first_batch(make_loader(config, videos, batch_size=config.optimizer.batch_size * ranks.size))
+
+    @cache
+    def first() -> Batch:
+        # What one process alone would start with: all ranks take the first clips of all.
+        return first_batch(make_loader(config, videos, batch_size=config.optimizer.batch_size * ranks.size))
+
     if ranks.size == 1:
         compile_ahead(config, len(videos.categories), first)
     model = build_model(config, len(videos.categories))
@@ -58,7 +64,7 @@ def run(config: Config) -> dict[str, float]:
     if config.init is not None:
         load_initial(model, config.init, videos.names)
     elif config.resume is None:
-        calibrate(model.detector.backbone, model.prepare(first.frames, first.padding)[0])
+        calibrate(model.detector.backbone, model.prepare(first().frames, first().padding)[0])
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")
     if config.resume is not None:
         checkpoint = read_checkpoint(Path(config.resume))

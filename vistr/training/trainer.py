@@ -16,7 +16,7 @@ from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
 from vistr.device import DeviceName, peak_memory_gb
 from vistr.errors import UserError
-from vistr.layers.dropout import noise_pool
+from vistr.layers.dropout import step_noise
 from vistr.layers.graph import num_compiled
 from vistr.layers.memory import release
 from vistr.losses.supervision import group_normalisers
@@ -181,11 +181,9 @@ class Trainer:
         losses: dict[str, float] = {}
         seconds: dict[str, float] = {}
         for i, batch in enumerate(group):
-            noise = None
-            if self.plan.dropout > 0:
-                # Every batch of a group, and every rank, draws its own noise.
-                draw = (self.state.step * self.plan.accumulation_steps + i) * ranks.size + ranks.rank
-                noise = noise_pool(self.plan.dropout, self.plan.seed, draw)
+            # Every batch of a group, and every rank, draws its own noise.
+            draw = (self.state.step * self.plan.accumulation_steps + i) * ranks.size + ranks.rank
+            noise = step_noise(self.plan.dropout, self.plan.seed, draw)
             result = self.step(batch, noise, normalisers, self.scale.value)
             gradients = add(gradients, result.gradients)
             for total, part in ((losses, result.losses), (seconds, result.seconds)):

@@ -1,6 +1,6 @@
 # `make` lists what there is. Every target makes the environment it needs in .venv, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock gpu-check
+.PHONY: help demo test test-fast lint lock gpu-check
 
 SHELL := /bin/bash
 VENV := .venv
@@ -20,8 +20,12 @@ demo: $(VENV)/.installed  ## generate videos, train a small VisTR on them, evalu
 test: $(VENV)/.installed lint  ## lint, check the types, run the tests
 	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-lint: $(VENV)/.installed  ## ruff and mypy
+test-fast: $(VENV)/.installed  ## the tests but those marked slow
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(ARGS)
+
+lint: $(VENV)/.installed  ## ruff, its format, and mypy
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
 gpu-check: $(VENV)/.installed  ## install the CUDA libraries, and check the GPU against the CPU

@@ -127,7 +127,7 @@ def test_a_killed_rank_ends_the_other_and_the_run_goes_on(together: Path, tmp_pa
     started = time.monotonic()
     victim.kill()
     _, said = launched.communicate(timeout=300)
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 120
     assert launched.returncode == 1
     assert "ended early, as one of its processes did" in said
     assert "resume=" in said

@@ -227,7 +227,7 @@ def test_the_linker_holds_no_more_of_a_long_video_than_of_a_short_one() -> None:
     tracemalloc.start()
     short, long = held(0, 200), held(200, 1000)
     tracemalloc.stop()
-    assert long < short + 20_000  # the codes of 800 frames would take ten times that
+    assert long < short + 60_000  # the codes of 800 frames would take three times that
 
 
 @pytest.mark.parametrize("frames", [[4, 6], [4, 3], [9, 10], [0, 1], [1, 2]])

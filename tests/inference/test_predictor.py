@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections import deque
 from collections.abc import Iterator
@@ -127,6 +128,7 @@ def test_a_datasets_video_gives_the_same_tracks_as_its_frames_in_a_stream(tmp_pa
 
 def test_what_is_held_does_not_grow_with_the_video() -> None:
     def most_held(length: int) -> int:
+        gc.collect()
         tracemalloc.start()
         for _ in predictor(BrightSpot()).stream(map(frame, range(length)), keep_images=False):
             pass
@@ -135,5 +137,6 @@ def test_what_is_held_does_not_grow_with_the_video() -> None:
         return most
 
     most_held(20)  # what is imported or cached once
-    # A frame is 2880 bytes and its code about 500.
-    assert most_held(500) < most_held(100) + 40_000
+    # A frame is 2880 bytes and its code about 500: were they kept, 900 frames would add at least 450,000. The peak
+    # itself varies by some 40,000 with the moment at which Python collects its garbage.
+    assert most_held(1000) < most_held(100) + 200_000

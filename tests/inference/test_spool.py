@@ -93,7 +93,7 @@ def test_masks_do_not_stay_in_memory(spool: TrackSpool) -> None:
     fill(0, 2500)  # the interpreter keeps up to 2000 tuples for reuse
     short, long = fill(2500, 2600), fill(2600, 4500)
     tracemalloc.stop()
-    assert long < short + 20_000
+    assert long < short + 100_000  # the codes of 1900 frames would take a megabyte
 
 
 def test_a_full_disk_is_an_error_and_not_a_silence(spool: TrackSpool) -> None:

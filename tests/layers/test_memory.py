@@ -13,5 +13,5 @@ def growth(word: str) -> float:
 
 
 def test_memory_that_was_released_is_used_again_although_a_graph_holds_the_tensor() -> None:
-    assert growth("held") > MEGABYTES * 0.9
-    assert growth("released") < MEGABYTES * 0.1
+    assert growth("held") > MEGABYTES * 0.7
+    assert growth("released") < MEGABYTES * 0.3

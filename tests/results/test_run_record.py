@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from vistr.errors import UserError
+from vistr.parallel import HUB
 from vistr.results.run_record import FILE, RunRecord, explain_exit, read_record, recording, write_record
 
 
@@ -93,11 +94,21 @@ def test_time_adds_up_over_the_sessions_of_a_resumed_run(tmp_path: Path) -> None
     assert anew.seconds < 60.0
 
 
-def test_one_process_of_several_speaks_for_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANK_ID", "1")
+def test_the_first_rank_alone_writes_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RANK_ID", "1"), ("MS_WORKER_NUM", "2"), (HUB, "127.0.0.1:1")):
+        monkeypatch.setenv(name, value)
     with recording(tmp_path, "train", []):
         pass
     assert read_record(tmp_path) is None
+
+
+def test_a_cluster_that_sets_rank_id_for_everyone_does_not_silence_a_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK_ID", "1")
+    with recording(tmp_path, "train", []):
+        pass
+    assert state(tmp_path) == "finished"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"reason": 3}'])

@@ -8,6 +8,8 @@ import pytest
 
 from tests.results.fake_runs import fake_run
 from vistr.errors import UserError
+from vistr.results.comparison import compare, text_table
+from vistr.results.comparison_files import write_files
 from vistr.results.runs import final_training_figures, find_runs, read_run
 
 
@@ -65,3 +67,38 @@ def test_a_training_is_summed_up_by_its_last_epoch() -> None:
     ]
     assert final_training_figures(rows) == {"steps": 3, "loss": 4.0, "clips_per_second": 3.0, "memory_gb": 3.0}
     assert final_training_figures([]) == {}
+
+
+DAMAGE = [b"", b"\xff\xfe\x00", b"task: x", b"[1, 2]", b"x", b"{", b"[" * 3000, b"a: &a [*a]", b"{[]: 3, 1: 2}"]
+DAMAGE += [b"task: [x]\nhydra: 3", b"hydra: {runtime: {choices: [1]}}", b"hydra: {runtime: x}", b"seed: .inf"]
+DAMAGE += [b'{"state": "running", "pid": "x"}', b'{"state": "finished", "figures": {"AP": "x", "loss": [1]}}']
+DAMAGE += [b'{"state": ["finished"]}', b'{"state": "finished", "seconds": 1e999, "reason": 3, "overrides": 5}']
+DAMAGE += [b'{"figures": {"AP": "0.5"}}', b'{"step": 1, "kind": "eval", "AP": "x"}', b'{"step": 1, "kind": "train"}']
+
+
+@pytest.mark.parametrize("file", [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "status.json"])
+def test_one_damaged_folder_leaves_a_comparison_whole(file: str, tmp_path: Path) -> None:
+    fake_run(tmp_path / "good", figures={"AP": 0.5}, config={"seed": 1}, choices={"backbone": "r18"}, losses=(3.0,))
+    for number, damage in enumerate(DAMAGE):
+        state = None if number % 2 else "finished"
+        damaged = fake_run(
+            tmp_path / f"d{number}", figures={"AP": 0.25}, config={"seed": 2}, state=state, losses=(2.0,)
+        )
+        (damaged / file).write_bytes(damage)
+        for other in ("metrics.jsonl", "metrics.json"):
+            (damaged / other).write_bytes(damage)
+    comparison = compare(find_runs([str(tmp_path)]))
+    assert len(comparison.runs) == 1 + len(DAMAGE)
+    assert comparison.runs[0].name == "good"
+    assert "good" in text_table(comparison)
+    write_files(comparison, tmp_path / "out", "comparison", "all")
+
+
+def test_a_folder_read_for_a_comparison_reveals_nothing_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER_SECRET", "hunter2")
+    fake_run(tmp_path / "a", config={"dataset": {"root": "${oc.env:USER_SECRET}", "seed": "${seed}"}, "seed": 5})
+    (run,) = find_runs([str(tmp_path)])
+    assert run.setting("dataset.root") == "${oc.env:USER_SECRET}"
+    assert run.setting("dataset.seed") == 5

@@ -131,6 +131,14 @@ def test_a_row_cut_short_by_a_crash_is_dropped(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
+def test_a_run_goes_on_whatever_happened_to_its_log(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    good = b'{"step": 1, "loss": 1}'
+    file.write_bytes(b"\n".join([good, b'{"loss": 2}', b'[1, {"step": 1}]', b"\xff\xfe", b"3", good]))
+    drop_rows_after(file, 1)
+    assert file.read_bytes() == good + b"\n" + good + b"\n"
+
+
 def test_hparams_stay_in_the_runs_own_folder(tmp_path: Path) -> None:
     with Tracker(tmp_path / "run") as tracker:
         train(tracker, 1, 2)

@@ -22,6 +22,7 @@ from vistr.config.checks import check
 from vistr.config.explanations import explain, no_such_key, unknown_key
 from vistr.config.run_names import override_key, register_resolvers
 from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS, Config
+from vistr.config.stored import plain_config
 from vistr.errors import UserError
 from vistr.files import ROOT
 from vistr.hub import is_remote
@@ -70,7 +71,7 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def from_dict(saved: dict[str, Any]) -> Config:
     """The configuration a checkpoint carries; keys it lacks take their defaults."""
-    return cast(Config, OmegaConf.to_object(_saved(saved)))
+    return cast(Config, OmegaConf.to_object(plain_config(saved)))
 
 
 def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[str]) -> Config:
@@ -90,7 +91,7 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
     for key in ("short_side", "long_side"):
         if f"backbone.{key}" in touched:
             raise UserError(f"backbone.{key}= sizes the clips of a new run: with a checkpoint use dataset.{key}=.")
-    composed, before = _compose(typed.ready(overrides)), _saved(saved)
+    composed, before = _compose(typed.ready(overrides)), plain_config(saved)
     dotted = {key: OmegaConf.select(composed, key) for key in touched}
     for section in _MODEL:
         keys = [key for key in touched if key.partition(".")[0] == section]
@@ -151,15 +152,6 @@ def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
             paths = value.split(",") if path_key in PATH_LIST_KEYS else [value]
             setattr(owner, name, ",".join(os.path.abspath(os.path.expanduser(path)) for path in paths))
     return config
-
-
-def _saved(saved: dict[str, Any]) -> DictConfig:
-    try:
-        return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Config), saved))
-    except OmegaConfBaseException as error:
-        raise UserError(
-            f"The checkpoint's configuration does not fit this version of the code: {explain(error, ())}"
-        ) from error
 
 
 def _check_model_agrees(composed: DictConfig, saved: DictConfig, keys: Sequence[str]) -> None:

@@ -202,4 +202,4 @@ def _last_part(key: str) -> str:
 
 
 def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return value if value is None or isinstance(value, str | int | float) else repr(value)

@@ -7,13 +7,13 @@ import itertools
 import re
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vistr.results.comparison import Comparison, shown_setting
+from vistr.results.rows import finite_number
 from vistr.results.runs import Run
 
 # Ten that can be told apart on white and on black; any further runs are grey.
@@ -106,7 +106,7 @@ def as_svg(figure: Figure) -> str:
 def _draw_setting(axes: Axes, comparison: Comparison, runs: Sequence[Run], key: str) -> None:
     values = [run.setting(key) for run in runs]
     heights = [comparison.value(run) or 0.0 for run in runs]
-    numbers = [float(value) for value in values if _is_number(value)]
+    numbers = [float(value) for value in values if finite_number(value)]
     if len(numbers) == len(values):
         places, different = numbers, sorted(set(numbers))
         if min(numbers) > 0 and max(numbers) / min(numbers) >= 50:
@@ -137,10 +137,6 @@ def _run_label(comparison: Comparison, run: Run) -> str:
     text = " ".join(settings) if settings else run.name
     state = "" if run.state in ("finished", "unknown") else f" ({run.state})"
     return (text if len(text) <= 70 else run.name[-70:]) + state
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _plain(axes: Axes) -> None:

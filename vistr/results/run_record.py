@@ -7,14 +7,16 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
+from vistr import parallel
 from vistr.errors import UserError
 from vistr.files import replacing
+from vistr.results.rows import finite_number
 
 FILE = "status.json"
 HEARTBEAT_SECONDS = 20.0
@@ -50,11 +52,11 @@ def read_record(folder: Path) -> RunRecord | None:
     A run that was killed could not write so: its record says "running", what is returned says "interrupted".
     """
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        record = _record(json.loads((folder / FILE).read_bytes()))
         beat = (folder / FILE).stat().st_mtime
-        known = {one.name for one in fields(RunRecord)}
-        record = RunRecord(**{key: value for key, value in content.items() if key in known})
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError):
+        return None
+    if record is None:
         return None
     if record.state != "running":
         return record
@@ -79,7 +81,7 @@ def recording(folder: Path, task: str, overrides: Sequence[str]) -> Iterator[dic
     Whatever ends the body is recorded and goes on its way.
     """
     figures: dict[str, float] = {}
-    if os.environ.get("RANK_ID", "0") != "0":
+    if parallel.rank() > 0:
         yield figures  # one process of several speaks for the run
         return
     before = read_record(folder)
@@ -141,6 +143,25 @@ def explain_exit(status: int) -> str:
     if status < 0:
         return f"ended by signal {-status}"
     return f"ended with status {status}; what it printed says why"
+
+
+def _record(content: Any) -> RunRecord | None:
+    """The record that a JSON document states; an entry that is not of its type takes its default."""
+    if not isinstance(content, dict) or content.get("state") not in get_args(State):
+        return None
+    tests: dict[str, Callable[[Any], bool]] = {
+        "task": lambda value: isinstance(value, str),
+        "reason": lambda value: isinstance(value, str),
+        "overrides": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+        "host": lambda value: isinstance(value, str),
+        "pid": lambda value: type(value) is int and 0 <= value < 2**32,
+        "process_start": lambda value: type(value) is int,
+        **dict.fromkeys(("started", "ended", "seconds"), finite_number),
+    }
+    kept = {key: content[key] for key, holds in tests.items() if key in content and holds(content[key])}
+    figures = content.get("figures")
+    numbers = {k: v for k, v in figures.items() if finite_number(v)} if isinstance(figures, dict) else {}
+    return RunRecord(state=content["state"], figures=numbers, **kept)
 
 
 @contextmanager

@@ -7,19 +7,15 @@ import json
 import os
 import statistics
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from vistr.config.stored import leaves, own_references, read_yaml
 from vistr.errors import UserError
+from vistr.results.rows import finite_number, read_rows
 from vistr.results.run_record import read_record
 
-ROWS = "metrics.jsonl"
 # Runs that have nothing to compare.
 _WITHOUT_FIGURES = ("compare",)
 
@@ -81,11 +77,14 @@ def find_runs(patterns: Sequence[str], leave_out: Path | None = None) -> list[Ru
 
 def run_folders(folder: Path) -> Iterator[Path]:
     """The folders of runs at `folder` and below, in the order of their names, jobs by their number."""
-    if (folder / ".hydra").is_dir():
-        yield folder
+    try:
+        if (folder / ".hydra").is_dir():
+            yield folder
+            return
+        below = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    except OSError:  # a folder that we may not look into
         return
-    below = sorted((path for path in folder.iterdir() if path.is_dir()), key=_by_number) if folder.is_dir() else []
-    for path in below:
+    for path in sorted(below, key=_by_number):
         if not path.name.startswith("."):
             yield from run_folders(path)
 
@@ -93,10 +92,11 @@ def run_folders(folder: Path) -> Iterator[Path]:
 def read_run(folder: Path, name: str) -> Run:
     """One run; what is missing or unreadable in its folder is left empty."""
     record = read_record(folder)
-    config = _resolved(_yaml(folder / ".hydra" / "config.yaml"))
-    hydra = _yaml(folder / ".hydra" / "hydra.yaml").get("hydra") or {}
-    choices = (hydra.get("runtime") or {}).get("choices") or {}
-    overrides = _yaml(folder / ".hydra" / "overrides.yaml", [])
+    config = own_references(_section(_read_or_empty(folder / ".hydra" / "config.yaml")))
+    hydra = _section(_section(_read_or_empty(folder / ".hydra" / "hydra.yaml")).get("hydra"))
+    choices = _section(_section(hydra.get("runtime")).get("choices"))
+    overrides = _read_or_empty(folder / ".hydra" / "overrides.yaml")
+    typed = overrides if isinstance(overrides, list) else []
     rows = read_rows(folder)
     figures = dict(record.figures) if record is not None else {}
     if not figures:
@@ -107,26 +107,14 @@ def read_run(folder: Path, name: str) -> Run:
         folder,
         record.state if record is not None else without_record,
         record.reason if record is not None else None,
-        (config.get("task") or {}).get("name", ""),
-        dict(_leaves(config)),
-        {key: value for key, value in choices.items() if not key.startswith("hydra/")},
-        tuple(str(one).partition("=")[0].lstrip("+").partition("@")[0] for one in overrides),
+        str(_section(config.get("task")).get("name", "")),
+        dict(leaves(config)),
+        {key: value for key, value in choices.items() if not str(key).startswith("hydra/")},
+        tuple(str(one).partition("=")[0].lstrip("+").partition("@")[0] for one in typed),
         figures,
         rows,
         record.seconds if record is not None and record.seconds else None,
     )
-
-
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run's `metrics.jsonl`; none where it has no such file."""
-    rows = []
-    with suppress(OSError):
-        for line in (folder / ROWS).read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError):  # the last line of a run that is just writing it
-                row = json.loads(line)
-                if isinstance(row, dict) and "step" in row:
-                    rows.append(row)
-    return rows
 
 
 def final_training_figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -138,7 +126,9 @@ def final_training_figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     if not trained:
         return {}
     figures: dict[str, float] = {"steps": trained[-1]["step"]}
-    last = [row["loss"] for row in trained if row["epoch"] == trained[-1]["epoch"] and row.get("loss") is not None]
+    last = [
+        row["loss"] for row in trained if row.get("epoch") == trained[-1].get("epoch") and row.get("loss") is not None
+    ]
     if last:
         figures["loss"] = statistics.fmean(last)
     for name, summary in (("clips_per_second", statistics.median), ("memory_gb", max)):
@@ -157,35 +147,23 @@ def _last_evaluation(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 def _official_figures(folder: Path) -> dict[str, float]:
     try:
         content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return {str(key): float(value) for key, value in content["figures"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {str(key): float(value) for key, value in content["figures"].items() if finite_number(value)}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
 
 
-def _yaml(file: Path, default: Any = None) -> Any:
-    empty = {} if default is None else default
+def _read_or_empty(file: Path) -> Any:
+    """The plain values in a YAML file; None where it cannot be read."""
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8")) or empty
-    except (OSError, yaml.YAMLError):
-        return empty
+        return read_yaml(file)
+    except UserError:
+        return None
 
 
-def _resolved(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with values in place of references such as ${seed}, where they lead anywhere."""
-    try:
-        return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(config), resolve=True))
-    except OmegaConfBaseException:
-        return config
-
-
-def _leaves(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _section(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _by_number(path: Path) -> tuple[int, int, str]:
     number = path.name.partition("_")[0]
-    return (0, int(number), path.name) if number.isdigit() else (1, 0, path.name)
+    return (0, int(number), path.name) if number.isdecimal() else (1, 0, path.name)

@@ -13,7 +13,8 @@ from vistr.device import use_device
 from vistr.models.backbone import calibrate
 from vistr.models.build import build_model
 from vistr.parallel import join
-from vistr.results.runs import final_training_figures, read_rows
+from vistr.results.rows import read_rows
+from vistr.results.runs import final_training_figures
 from vistr.tasks.compile_ahead import compile_ahead
 from vistr.tasks.reporting import defined, evaluate_videos, run_settings, say_where_things_are, typed_values
 from vistr.tasks.sources import training_videos

@@ -19,8 +19,8 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from vistr.files import replacing
 from vistr.parallel import Ranks
+from vistr.results.rows import METRICS_FILE, numbered_lines
 
-METRICS_FILE = "metrics.jsonl"
 Kind = Literal["train", "eval", "ema"]
 
 
@@ -153,16 +153,9 @@ def open_tracker(folder: Path, ranks: Ranks, *, resume_step: int | None = None) 
 
 
 def drop_rows_after(file: Path, step: int) -> None:
-    """Drops the rows of a `metrics.jsonl` after `step`, and one cut short; all at once or not at all."""
+    """Drops the rows of a `metrics.jsonl` after `step`, and lines that are no row; all at once or not at all."""
     if not file.exists():
         return
-    kept = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if row["step"] <= step:
-            kept.append(line + "\n")
+    kept = [line + "\n" for line, row in numbered_lines(file) if row["step"] <= step]
     with replacing(file) as draft:
         draft.write_text("".join(kept), encoding="utf-8")

@@ -1,0 +1,131 @@
+"""Configurations that lie in files, run folders and checkpoints: plain values, of which nothing is executed.
+
+Such a file may come from a stranger. References such as `${oc.env:HOME}` are never looked up: in a checkpoint they are
+refused, in an older run's `.hydra/config.yaml` those to keys of the same file (`${seed}`) take these keys' values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vistr.config.explanations import explain
+from vistr.config.schema import Config
+from vistr.errors import UserError, shortened
+
+# Far more than a composed configuration takes; reading more would take longer than a moment.
+MAX_BYTES = 100_000
+MAX_DEPTH = 16
+_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values alone, and none twice by an alias: nested ones would multiply."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*name), which no composed configuration has")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(file: Path) -> Any:
+    """The plain values in a YAML file; None for an empty one.
+
+    Raises UserError where it cannot be read, is larger than MAX_BYTES or holds anything but plain values.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UserError(f"{shortened(file)} cannot be read: a run's YAML file has at most {MAX_BYTES:,} bytes.")
+        return yaml.load(content.decode(), _Loader)
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{shortened(file)} cannot be read: {shortened(_first_line(error))}.") from error
+
+
+def plain_config(saved: Any, source: str = "The checkpoint's configuration") -> DictConfig:
+    """The stored values laid over the defaults, with the schema's types; keys that are not stored keep their default.
+
+    Raises UserError, which begins with `source`, for anything but plain values, for a key the schema lacks and for a
+    value of another type.
+    """
+    trouble = _not_plain(saved)
+    if trouble is not None:
+        raise UserError(f"{source} {trouble}: it is damaged, or no configuration that a run wrote.")
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), saved)
+        OmegaConf.to_object(merged)
+    except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
+        reason = shortened(explain(error, ()), 160)
+        raise UserError(f"{source} does not fit this version of the code: {reason}") from error
+    return cast(DictConfig, merged)
+
+
+def own_references(config: dict[str, Any]) -> dict[str, Any]:
+    """A composed configuration with the values of its own keys in place of `${key}`; other references stay text."""
+    return cast(dict[str, Any], _replaced(config, config, 0))
+
+
+def leaves(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys of nested dicts, and their values."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _not_plain(value: Any, depth: int = 0) -> str | None:
+    """What is wrong with a value that should be nested dicts with text as keys, lists, text, numbers and null."""
+    if depth == 0 and not isinstance(value, dict):
+        return f"is {shortened(repr(value), 40)} and not a section of keys"
+    if depth > MAX_DEPTH:
+        return f"is nested more than {MAX_DEPTH} deep"
+    if isinstance(value, dict):
+        strange = next((key for key in value if not isinstance(key, str)), None)
+        if strange is not None:
+            return f"has the key {shortened(repr(strange), 40)}"
+        value = list(value.values())
+    if isinstance(value, list):
+        return next((found for one in value if (found := _not_plain(one, depth + 1)) is not None), None)
+    if isinstance(value, str) and ("${" in value or value == "???"):
+        return f"refers to {shortened(value, 60)}, where a plain value belongs"
+    if value is None or isinstance(value, str | int | float):
+        return None
+    return f"holds {shortened(repr(value), 40)}"
+
+
+def _replaced(value: Any, config: dict[str, Any], depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        return value
+    if isinstance(value, dict):
+        return {key: _replaced(one, config, depth + 1) for key, one in value.items()}
+    if not isinstance(value, str) or len(value) > 1000:
+        return value
+    whole = _REFERENCE.fullmatch(value)
+    if whole is not None:
+        found = _looked_up(whole, config)
+        return _replaced(found, config, depth + 1) if isinstance(found, str) and found != value else found
+    # A part that is itself made of parts stays as it is: nested ones would multiply.
+    return _REFERENCE.sub(lambda part: text if "${" not in (text := str(_looked_up(part, config))) else part[0], value)
+
+
+def _looked_up(found: re.Match[str], config: dict[str, Any]) -> Any:
+    node: Any = config
+    for name in found[1].split("."):
+        if not isinstance(node, dict) or name not in node:
+            return found[0]
+        node = node[name]
+    return found[0] if isinstance(node, dict | list) else node
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The one exception that means "the user can mend this", and how long its sentence may get."""
+"""The one exception that means "the user can mend this", and how its sentence shows values without getting long."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ def shortened(value: object, limit: int = MAX_VALUE) -> str:
         return text
     start = (limit - 3) * 2 // 3
     return f"{text[:start]}...{text[len(text) - (limit - 3 - start) :]}"
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """What a file holds, or an error, as a sentence quotes it: `shortened`, and whatever the value is."""
+    try:
+        text = str(value) if isinstance(value, Exception) else repr(value)
+    except Exception:  # numbers of thousands of digits, structures nested too deeply
+        text = f"a {type(value).__name__}"
+    return shortened(text.encode("utf-8", "backslashreplace").decode("utf-8"), limit)

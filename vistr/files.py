@@ -1,4 +1,4 @@
-"""Where this package lies, files that are there whole or not at all, the folder for what can be made again."""
+"""Where this package lies, files that are there whole or not at all, JSON, the folder for what can be made again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from vistr.errors import UserError, shown
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,6 +33,19 @@ def write_json(path: Path, content: Any) -> None:
     """Write a JSON file, whole or not at all."""
     with replacing(path) as draft:
         draft.write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The content of a JSON file, with or without a byte order mark; `what` names the file's role in a sentence.
+
+    UserError where the file cannot be read or is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{what} {path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{what} {path} is not JSON: {shown(error, 100)}.") from None
 
 
 def python_path(root: Path = ROOT) -> str:

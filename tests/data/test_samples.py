@@ -150,3 +150,17 @@ def test_an_image_that_cannot_be_used_is_named_with_its_video_and_frame(tiny):
         assert "\n" not in sentence
         for part in (reason, str(dataset.image(f"video0/0000{frame}.jpg")), "video 100", f"frame {frame}"):
             assert part in sentence
+
+
+def test_frames_turned_by_exif_fit_the_size_that_viewers_show(tiny):
+    dataset = tiny(2)
+    video_set = dataset.read()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = dataset.image("video0/00000.jpg")
+    Image.new("RGB", (HEIGHT, WIDTH)).save(path, exif=exif)
+    assert load_frames(video_set, video_set.videos[0], [0], [], 1)[1] == (HEIGHT, WIDTH)
+    # A file of annotations made on what lies on the disk, not turned, is refused with the reason.
+    Image.new("RGB", (WIDTH, HEIGHT)).save(path, exif=exif)
+    with pytest.raises(UserError, match=f"is {HEIGHT}x{WIDTH} turned upright as its EXIF orientation says, .* says"):
+        load_frames(video_set, video_set.videos[0], [0], [], 1)

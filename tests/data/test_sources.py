@@ -118,3 +118,51 @@ def test_frames_that_are_not_beside_their_annotation_file_can_be_named(tmp_path:
     assert len(open_sources(str(path), tmp_path / "far" / "away")) == 2
     with pytest.raises(UserError, match="belongs to an annotation file"):
         open_sources(str(tmp_path / "far" / "away" / "run"), tmp_path)
+
+
+def test_folders_of_folders_and_patterns_of_folders_are_a_video_each(tmp_path: Path) -> None:
+    for name in ("v10", "v9"):
+        frames_in(tmp_path / "JPEGImages" / "480p" / name, ["1.png", "2.png"])
+    frames_in(tmp_path / "JPEGImages" / ".cache", ["1.png"])
+    (tmp_path / "JPEGImages" / "readme.txt").write_text("no video")
+    images = tmp_path / "JPEGImages"
+    for given in (images, f"{images}/480p/*", f"{images}/480p/*/*.png", f"{images}/480p/", f"{images}/*"):
+        sources = open_sources(str(given))
+        assert [(number, source.name, values(source)) for number, source in sources] == [
+            (1, "v9", [10, 20]),
+            (2, "v10", [10, 20]),
+        ]
+
+
+def test_a_folder_of_video_files_is_a_video_each(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        with VideoWriter(tmp_path / f"{name}.mp4", 5) as writer:
+            writer.write(np.asarray(picture(90)))
+    assert [source.name for _, source in open_sources(str(tmp_path))] == ["x", "y"]
+
+
+def test_a_file_of_several_frames_is_a_video_and_several_such_files_are_several(tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        picture(10).save(tmp_path / name, save_all=True, append_images=[picture(20), picture(30)])
+    source = open_video(tmp_path / "a.tif")
+    assert (source.name, source.num_frames, source.size, values(source)) == ("a", 3, (24, 40), [10, 20, 30])
+    for given in (tmp_path, f"{tmp_path}/*.tif"):
+        assert [(source.name, values(source)) for _, source in open_sources(str(given))] == [
+            ("a", [10, 20, 30]),
+            ("b", [10, 20, 30]),
+        ]
+    picture(10).save(tmp_path / "c.png", save_all=True, append_images=[picture(20)], duration=[100, 700])
+    source = open_video(tmp_path / "c.png")
+    assert values(source) == [10, 20]
+    assert (source.times, source.frames_per_second) == ([0.0, pytest.approx(0.1)], pytest.approx(2.5))
+
+
+def test_a_file_of_frames_of_several_sizes_is_refused(tmp_path: Path) -> None:
+    picture(10).save(tmp_path / "a.tif", save_all=True, append_images=[picture(20, 10, 10)])
+    with pytest.raises(UserError, match=r"a\.tif, frame 1, is 10x10, but its first one is 40x24"):
+        values(open_video(tmp_path / "a.tif"))
+
+
+def test_the_folder_one_stands_in_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(frames_in(tmp_path / "walk", ["1.png"]))
+    assert open_video(".").name == "walk"

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from vistr.data.images import image_size
 from vistr.data.layouts import Split, find_layout
 from vistr.data.videos import VideoSet
 from vistr.data.ytvis import read_ytvis
@@ -61,10 +60,9 @@ def look_at(dataset: str, root: Path, split: Split) -> SplitState:
 
 def _other_size(path: Path, height: int, width: int) -> str:
     try:
-        with Image.open(path) as picture:
-            found = picture.size
-    except OSError as error:
-        return f"{path.name} is no picture ({error})"
+        found = image_size(path)
+    except (UserError, FileNotFoundError) as error:
+        return str(error)
     return "" if found == (width, height) else f"{path.name} has {found[0]}x{found[1]} pixels, not {width}x{height}"
 
 

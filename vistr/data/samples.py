@@ -7,9 +7,10 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vistr.data.clips import Batch, ClipTargets
+from vistr.data.images import read_image, stored_size
 from vistr.data.segmentation import decode
 from vistr.data.transforms import FloatArray, Step, move_boxes, move_frame, normalise, shown_pixels
 from vistr.data.videos import Annotation, Video, VideoSet
@@ -92,21 +93,17 @@ def collate(clips: Sequence[tuple[NDArray[np.float32], ClipTargets]]) -> Batch:
 
 
 def open_frame(video_set: VideoSet, video: Video, frame: int) -> Image.Image:
-    """One frame as it lies on the disk, RGB; UserError where it is missing, damaged or of another size."""
+    """One frame, RGB and upright; UserError where it is missing, damaged or of another size than its video."""
     path = video_set.image_folder / video.file_names[frame]
     place = f"{path} (video {video.id}, frame {frame})"
     try:
-        with Image.open(path) as image:
-            pixels: Image.Image = image.convert("RGB")
+        pixels = read_image(path, place)
     except FileNotFoundError:
         raise UserError(f"no image {place}, which {video_set.annotation_file} names") from None
-    except UnidentifiedImageError:
-        raise UserError(f"{place} is not an image, or one that Pillow cannot read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"the image {place} is damaged or cut short ({error})") from None
     if pixels.size != (video.width, video.height):
+        turned = " turned upright as its EXIF orientation says" if stored_size(path) != pixels.size else ""
         raise UserError(
-            f"the image {place} is {pixels.width}x{pixels.height}, "
+            f"the image {place} is {pixels.width}x{pixels.height}{turned}, "
             f"{video_set.annotation_file} says {video.width}x{video.height}"
         )
     return pixels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,11 @@ from numpy.typing import NDArray
 from vistr.errors import UserError
 
 Pixels = NDArray[np.uint8]
+
+VIDEOS = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts"),
+    *(".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".vob", ".mxf", ".dv", ".mjpeg", ".h264", ".hevc"),
+)
 
 # Encoders in the order of preference; wheels of PyAV built elsewhere may lack the first.
 _ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -42,6 +47,7 @@ class VideoFile:
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.stem
         self.lost: str | None = None
+        self.times: Sequence[float] | None = None
         self.frames_per_second: float | None = None
         self.num_frames: int | None = None
         self._exact = False

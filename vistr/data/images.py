@@ -1,0 +1,212 @@
+"""Pictures on the disk: which files are pictures, in which order they come, and how one is opened."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.MpoImagePlugin import MpoImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from vistr.errors import UserError, shown
+
+Item = TypeVar("Item")
+
+IMAGES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".apng", ".bmp", ".webp", ".tif", ".tiff", ".mpo"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2"),
+)
+# Not all that Pillow knows: for some formats it starts other programs.
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "TGA", "JPEG2000")
+# More than 8 bits a pixel: convert("RGB") would cut these off at 255.
+_DEEP = ("I", "F")
+_SAMPLES = 8
+# It warns of large pictures and odd metadata; what is too large it refuses.
+warnings.filterwarnings("ignore", module="PIL")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def natural(path: Path | str) -> list[tuple[int, int, str]]:
+    """A sort key under which frame 2 comes before frame 10."""
+    parts = re.split(r"([0-9]{1,1000})", str(path))
+    return [(0, int(part), part) if place % 2 else (1, 0, part) for place, part in enumerate(parts)]
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is one that systems and tools leave beside the user's own."""
+    return path.name.startswith(".") or path.name in ("__MACOSX", "@eaDir")
+
+
+def entries_of(folder: Path) -> list[Path]:
+    """What is in a folder in natural order, without hidden files; UserError where it cannot be listed."""
+    try:
+        return sorted((path for path in folder.iterdir() if not is_hidden(path)), key=natural)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be read: {error.strerror}.") from None
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The pictures in a folder, in natural order."""
+    return [path for path in entries_of(folder) if path.suffix.lower() in IMAGES]
+
+
+def read_image(path: Path, place: str | None = None) -> Image.Image:
+    """The picture in a file, RGB and turned upright as its EXIF orientation says; `place` is its name in sentences.
+
+    Pictures of more than 8 bits are scaled to 8 (see `black_and_white`). FileNotFoundError where there is no file;
+    UserError where it is no picture, is damaged, or holds several frames.
+    """
+    with _opened(path, place) as image:
+        count = len(_frames(image))
+        if count > 1:
+            raise UserError(f"{place or path} holds {count} pictures, a frame is one: give the file alone, as a video.")
+        return _upright_rgb(image, path)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a picture as `read_image` gives it, from the file's head; raises as that does."""
+    with _opened(path) as image:
+        return _upright_size(image)
+
+
+def stored_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the picture as it lies in the file, not turned; raises as `read_image`."""
+    with _opened(path) as image:
+        return image.size
+
+
+def frame_count(path: Path) -> int:
+    """The number of frames in the file: several in TIFF stacks, animated WebP and PNG, MPO; raises as `read_image`."""
+    with _opened(path) as image:
+        return len(_frames(image))
+
+
+def read_frames(path: Path) -> Iterator[tuple[Image.Image, float]]:
+    """The frames of a file of several, RGB, with the seconds each is shown (0: not said); raises as `read_image`."""
+    with _opened(path) as image:
+        for number in _frames(image):
+            image.seek(number)
+            # A copy: the file's own picture becomes the next frame.
+            yield _upright_rgb(image, path).copy(), float(image.info.get("duration") or 0) / 1000
+
+
+@contextmanager
+def _opened(path: Path, place: str | None = None) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            yield image
+    except (FileNotFoundError, UserError):
+        raise
+    except UnidentifiedImageError:
+        raise UserError(f"{place or path} is not an image, or one that Pillow cannot read.") from None
+    except Image.DecompressionBombError as error:
+        raise UserError(f"The image {place or path} is too large: {shown(error, 120)}") from None
+    except OSError as error:
+        reason = error.strerror or shown(error, 100)
+        raise UserError(f"The image {place or path} is damaged or cut short ({reason}).") from None
+    except Exception as error:  # Pillow's readers let all kinds through on damaged files
+        raise UserError(f"The image {place or path} is damaged or cut short ({shown(error, 100)}).") from None
+
+
+def _frames(image: Image.Image) -> list[int]:
+    """The numbers of the frames that belong to a video.
+
+    A JPEG is one picture, whatever views and gain maps a phone has put behind it. Of a TIFF the pages marked as
+    previews or masks are left out, of an MPO the pictures of another size than the first.
+    """
+    count = int(getattr(image, "n_frames", 1))
+    if isinstance(image, TiffImageFile):
+        kept = []
+        for number in range(count):
+            image.seek(number)
+            if not int(image.tag_v2.get(254, 0)) & 5:
+                kept.append(number)
+    elif isinstance(image, MpoImageFile):
+        kept, size = [], image.size
+        for number in range(1 if Path(str(image.filename)).suffix.lower() != ".mpo" else count):
+            image.seek(number)
+            if image.size == size:
+                kept.append(number)
+    else:
+        return list(range(count))
+    kept = kept or [0]
+    image.seek(kept[0])
+    return kept
+
+
+def _orientation(image: Image.Image) -> int:
+    # Pillow turns TIFF files itself.
+    return 1 if image.format == "TIFF" else int(image.getexif().get(0x0112, 1))
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    return (image.height, image.width) if _orientation(image) in (5, 6, 7, 8) else image.size
+
+
+def _upright_rgb(image: Image.Image, path: Path) -> Image.Image:
+    turned = _orientation(image) in range(2, 9)
+    upright = ImageOps.exif_transpose(image) if turned else image
+    if _is_deep(image):
+        return _scaled(np.asarray(upright), *black_and_white(path.parent, path.suffix.lower())).convert("RGB")
+    if upright.mode == "RGB":
+        upright.load()
+        return upright
+    return upright.convert("RGB")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.split(";")[0] in _DEEP
+
+
+def _scaled(values: NDArray, black: float, white: float) -> Image.Image:
+    finite = np.nan_to_num(values.astype(np.float64), nan=black, posinf=white, neginf=black)
+    shades = (finite - black) * (255 / (white - black))
+    return Image.fromarray(np.clip(shades + 0.5, 0, 255).astype(np.uint8))
+
+
+@lru_cache(maxsize=4096)
+def black_and_white(folder: Path, suffix: str) -> tuple[float, float]:
+    """The values that become 0 and 255 in the pictures of a folder that have more than 8 bits a pixel.
+
+    All pictures of a video are scaled alike, so a few of them, spread over the folder, decide: whole numbers from 0
+    on are of the fewest bits (8, 10, 12, 14, 16) that hold the largest, fractions up to 1 end at 1; anything else
+    is scaled from its least to its largest value.
+    """
+    least, largest, whole = np.inf, -np.inf, True
+    for values in _samples([path for path in images_in(folder) if path.suffix.lower() == suffix]):
+        whole = whole and not np.issubdtype(values.dtype, np.floating)
+        values = values[np.isfinite(values)]
+        if values.size:
+            least, largest = min(least, float(values.min())), max(largest, float(values.max()))
+    if not np.isfinite(least):
+        return 0.0, 255.0
+    if least >= 0 and not whole and largest <= 1:
+        return 0.0, 1.0
+    if least >= 0:
+        for bits in (8, 10, 12, 14, 16):
+            if largest < 2**bits:
+                return 0.0, 2.0**bits - 1
+    return (least, largest) if largest > least else (least - 1, largest)
+
+
+def _samples(files: Sequence[Path]) -> Iterator[NDArray]:
+    """The values of pictures with more than 8 bits a pixel: some files, and of files of several frames some frames."""
+    for path in _spread(files):
+        with _opened(path) as image:
+            if _is_deep(image):
+                for number in _spread(_frames(image)):
+                    image.seek(number)
+                    yield np.asarray(image)
+
+
+def _spread(items: Sequence[Item]) -> list[Item]:
+    places = np.linspace(0, len(items) - 1, min(len(items), _SAMPLES)).round().astype(int)
+    return [items[place] for place in places.tolist()]

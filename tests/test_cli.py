@@ -248,3 +248,11 @@ def test_run_py_composes_as_typed_from_any_folder() -> None:
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "num_frames: 36" in shown.stdout
     assert "name: r101" in shown.stdout
+
+
+def test_help_is_a_page_that_names_every_task(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    page = capsys.readouterr().out
+    tasks = sorted(path.stem for path in (ROOT / "conf" / "task").glob("*.yaml"))
+    assert all(f"\n  {task} " in page for task in tasks)
+    assert "num_frames:" not in page, "the whole configuration stays with --cfg job"

@@ -8,12 +8,18 @@ MAX_VALUE = 80
 
 
 class UserError(Exception):
-    """A mistake the user can mend: one sentence that names the file or key, the entry, and what to do."""
+    """A mistake the user can mend: one sentence that names the file or key, the entry, and what to do.
+
+    Whatever it repeats of a file, it is one line of printable characters, at most MAX_SENTENCE.
+    """
+
+    def __init__(self, sentence: object) -> None:
+        super().__init__(shortened(sentence, MAX_SENTENCE))
 
 
 def shortened(value: object, limit: int = MAX_VALUE) -> str:
-    """A value as text of at most `limit` characters on one line: of a longer one, its start and its end."""
-    text = " ".join(str(value).splitlines())
+    """A value as printable text of at most `limit` characters on one line: of a longer one, its start and its end."""
+    text = "".join(one if one.isprintable() else " " for one in str(value).strip())
     if len(text) <= limit:
         return text
     start = (limit - 3) * 2 // 3

@@ -48,6 +48,11 @@ def read_weight_file(path: Path) -> WeightFile:
 
     UserError: damaged, or something that is not numbers in it.
     """
+    return parse(path)
+
+
+def parse(path: Path) -> WeightFile:
+    """As `read_weight_file`, in this process."""
     with path.open("rb") as file:
         start = file.read(9)
     # A length of eight bytes, which may begin like anything, then JSON.

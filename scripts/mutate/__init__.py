@@ -1,0 +1,1 @@
+"""Mutated inputs for every reader: `python -m scripts.mutate --help`."""

@@ -1,0 +1,1 @@
+"""Sound inputs of every reader, and how they are mutated."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mindspore import nn
 
-from vistr.errors import UserError
+from vistr.errors import UserError, shown
 from vistr.layers.parameters import set_value
 from vistr.weights.names import from_torch_layout, torch_name, torch_shape
 
@@ -27,7 +27,7 @@ def load_torch_state_dict(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> N
         if name in offered and tuple(np.shape(arrays[name])) != (expected := torch_shape(p.name, tuple(p.shape)))
     ]
     complaints = [
-        f"{word}: {shorten(names)}"
+        f"{word}: {shorten(names, 1, 90)}"
         for word, names in (("missing", missing), ("unused", unused), ("misshapen", misshapen))
         if names
     ]
@@ -37,7 +37,7 @@ def load_torch_state_dict(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> N
         set_value(parameter, from_torch_layout(arrays[name], tuple(parameter.shape)))
 
 
-def shorten(names: list[str], limit: int = 5) -> str:
-    """The first few of a list of names, and how many more there are."""
+def shorten(names: Sequence[object], limit: int = 5, width: int = 60) -> str:
+    """The first few of a list of names, each of at most `width` characters, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(shown(name, width) for name in names[:limit]) + more

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from mindspore import nn
 
-from vistr.errors import UserError, shown
+from vistr.errors import UserError, shortened
 from vistr.layers.parameters import set_value
 from vistr.weights.names import from_torch_layout, torch_name, torch_shape
 
@@ -40,4 +40,4 @@ def load_torch_state_dict(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> N
 def shorten(names: Sequence[object], limit: int = 5, width: int = 60) -> str:
     """The first few of a list of names, each of at most `width` characters, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(shown(name, width) for name in names[:limit]) + more
+    return ", ".join(shortened(name, width) for name in names[:limit]) + more

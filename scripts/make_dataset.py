@@ -8,7 +8,7 @@ Usage: python scripts/make_dataset.py masks   <masks> <frames> instances.json [-
 from __future__ import annotations
 
 import argparse
-import json
+import logging
 import sys
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from vistr.data.importing.labelme import read_labelme
 from vistr.data.importing.masks import read_masks
 from vistr.data.importing.writing import write_custom
 from vistr.errors import UserError
+from vistr.files import read_json
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,17 +40,18 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Write the file and print how to train on it; 1 after a mistake."""
     options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    names = [name for name in options.categories.split(",") if name]
     try:
         if options.kind == "masks":
-            classes = None if options.classes is None else json.loads(options.classes.read_text())
+            classes = None if options.classes is None else read_json(options.classes, "--classes:")
             videos = read_masks(options.source, options.frames, classes)
         elif options.kind == "labelme":
-            videos = read_labelme(options.frames)
+            videos = read_labelme(options.frames, names)
         else:
             videos = read_coco(options.source, options.frames)
-        names = [name for name in options.categories.split(",") if name]
         made = write_custom(options.output, options.frames, videos, names)
-    except (UserError, OSError, ValueError) as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     objects = sum(len(video.annotations) for video in made.videos)

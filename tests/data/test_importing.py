@@ -115,7 +115,7 @@ class TestMasks:
         [
             ("a/007.png", (WIDTH, HEIGHT), "is the mask of no frame"),
             ("a/000.png", (5, 5), "000.png is 5x5, its frame 16x12"),
-            ("c/000.png", (WIDTH, HEIGHT), "has masks, but .* has no frames"),
+            ("c/000.png", (WIDTH, HEIGHT), "frames/c has no frames: .*masks/c has masks of them"),
         ],
     )
     def test_what_does_not_fit_is_named(
@@ -165,7 +165,7 @@ class TestLabelMe:
         with pytest.raises(UserError, match="a line has no area"):
             read_labelme(frames)
         (frames / "a" / "000.json").write_text("{")
-        with pytest.raises(UserError, match=r"000\.json is no file of LabelMe"):
+        with pytest.raises(UserError, match=r"000\.json is not JSON"):
             read_labelme(frames)
         (frames / "a" / "000.json").rename(frames / "a" / "009.json")
         with pytest.raises(UserError, match=r"009\.json belongs to no frame"):
@@ -220,7 +220,7 @@ class TestCoco:
             (lambda c: c["annotations"][1].update(image_id=77), "annotation 2 is of an image or category"),
             (lambda c: c["images"][0].update(file_name="a/x.jpg"), r"a/x\.jpg and 0 more"),
             (lambda c: c["annotations"][0].update(segmentation=[[1, 2]]), "annotation 1: a polygon is at least"),
-            (lambda c: c.pop("images"), "is no COCO file"),
+            (lambda c: c.pop("images"), "lacks a list of 'images'"),
         ],
     )
     def test_what_is_wrong_is_named(

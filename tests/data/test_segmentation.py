@@ -146,3 +146,33 @@ def test_sequence_iou_leaves_frames_of_different_sizes_out() -> None:
 def test_sequence_iou_of_nothing_is_empty() -> None:
     assert sequence_iou([], [[None]])[0].shape == (0, 1)
     assert sequence_iou([[None]], [])[0].shape == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "reason"),
+    [
+        ([[0, 0, 999999, 999999] * 10], "outline is far longer"),
+        ([[0, 0, 30, 20] * 40_000], "outline is far longer"),
+        ([[0, 0, 30, 0, 30, 20]] * 200_000, "outline is far longer"),
+        ([[1, 2, 3, 4, 5, 10**400]], "not a finite number"),
+        ([[1, 2, 3, 4, 5, True]], "not a finite number"),
+        ({"size": [20, 30], "counts": [2**63 - 1, 2**63 - 1, 602]}, "cover"),
+        ({"size": [20, 30], "counts": [10**30]}, "cover"),
+    ],
+)
+def test_codes_and_outlines_that_ask_for_all_memory_are_refused_at_once(segmentation: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        to_rle(segmentation, 20, 30)
+
+
+def test_a_mask_whose_runs_do_not_fit_32_bits_is_refused() -> None:
+    with pytest.raises(ValueError, match="70000x70000 pixels is none, or too large"):
+        to_rle({"size": [70000, 70000], "counts": [4900000000]}, 70000, 70000)
+
+
+def test_an_outline_as_fine_as_a_picture_allows_is_taken() -> None:
+    # A comb whose teeth are a pixel apart, in a picture of 640x360.
+    comb = [value for x in range(0, 640, 2) for value in (x, 10, x, 350, x + 1, 350, x + 1, 10)]
+    rle = to_rle([[*comb, 640, 0, 0, 0]], 360, 640)
+    assert rle is not None
+    assert area(rle) > 10_000

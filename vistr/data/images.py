@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
@@ -45,6 +45,16 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name in ("__MACOSX", "@eaDir")
 
 
+def is_inside(name: str) -> bool:
+    """Whether a file name of an annotation file stays inside the folder it is looked for in, and can be one."""
+    try:
+        name.encode()  # JSON may hold halves of characters
+    except UnicodeEncodeError:
+        return False
+    path = PurePosixPath(name)
+    return "\0" not in name and not path.is_absolute() and ".." not in path.parts and bool(path.name)
+
+
 def entries_of(folder: Path) -> list[Path]:
     """What is in a folder in natural order, without hidden files; UserError where it cannot be listed."""
     try:
@@ -69,6 +79,20 @@ def read_image(path: Path, place: str | None = None) -> Image.Image:
         if count > 1:
             raise UserError(f"{place or path} holds {count} pictures, a frame is one: give the file alone, as a video.")
         return _upright_rgb(image, path)
+
+
+def read_numbers(path: Path) -> NDArray:
+    """The values of a picture's pixels as they are stored: [H, W] grey or numbers of a palette, else [H, W, 3 or 4].
+
+    Raises as `read_image`.
+    """
+    with _opened(path) as image:
+        if image.mode in ("1", "L", "P") or _is_deep(image):
+            return np.asarray(image)
+        if image.mode in ("LA", "PA", "La"):
+            bands = np.asarray(image)
+            return np.where(bands[..., 1] == 0, 0, bands[..., 0])
+        return np.asarray(image if image.mode in ("RGB", "RGBA") else image.convert("RGB"))
 
 
 def image_size(path: Path) -> tuple[int, int]:

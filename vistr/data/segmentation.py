@@ -10,6 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from vistr.errors import shown
+
+# pycocotools keeps run lengths in 32 bits.
+MAX_PIXELS = 2**31
+
 
 class RLE(TypedDict):
     """A compressed run-length code over the columns of a mask: `size` is [height, width]."""
@@ -27,30 +32,47 @@ def to_rle(segmentation: Any, height: int, width: int) -> RLE | None:
     """
     if segmentation is None or (isinstance(segmentation, dict | list) and not segmentation):
         return None
+    if not 0 < height * width < MAX_PIXELS:
+        raise ValueError(f"a mask of {width}x{height} pixels is none, or too large")
     if isinstance(segmentation, list):
         return _from_polygons(segmentation, height, width)
     if isinstance(segmentation, dict):
         return _from_code(segmentation, height, width)
-    raise ValueError(f"a mask is a list of polygons, an RLE or null, not {_shown(segmentation)}")
+    raise ValueError(f"a mask is a list of polygons, an RLE or null, not {shown(segmentation)}")
 
 
 def rle_size(segmentation: Any) -> tuple[int, int]:
     """The (height, width) an RLE says it has; ValueError where it says none."""
     size = segmentation.get("size") if isinstance(segmentation, dict) else None
     if not isinstance(size, list | tuple) or len(size) != 2 or not all(_is_count(side) for side in size):
-        raise ValueError(f"an RLE needs a size [height, width], this one has {_shown(size)}")
+        raise ValueError(f"an RLE needs a size [height, width], this one has {shown(size)}")
     return int(size[0]), int(size[1])
 
 
 def _from_polygons(polygons: list[Any], height: int, width: int) -> RLE:
+    # pycocotools walks along the outline pixel by pixel and keeps every step: a long one would take all memory.
+    allowed = min(100_000 + 2 * height * width, 2_000_000)
     for polygon in polygons:
         if not isinstance(polygon, list | tuple) or len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(f"a polygon is at least 3 points [x0, y0, x1, y1, ...], not {_shown(polygon)}")
-        # pycocotools walks along the outline pixel by pixel: a coordinate far away would take all memory.
-        if not all(isinstance(value, numbers.Real) and abs(float(value)) < 1e6 for value in polygon):
-            raise ValueError("a polygon holds something that is not a finite number of pixels")
+            raise ValueError(f"a polygon is at least 3 points [x0, y0, x1, y1, ...], not {shown(polygon)}")
+        allowed -= _outline_length(polygon)
+        if allowed < 0:
+            raise ValueError(f"its polygons' outline is far longer than a picture of {width}x{height} has room for")
     merged: RLE = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
     return merged
+
+
+def _outline_length(polygon: Sequence[Any]) -> int:
+    """Pixels along the outline, one at least for each point."""
+    try:
+        numeric = all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in polygon)
+        points = np.array(polygon if numeric else [np.nan] * 6, np.float64).reshape(-1, 2)
+    except OverflowError:
+        points = np.full((3, 2), np.nan)
+    if not (np.abs(points) < 1e6).all():
+        raise ValueError("a polygon holds something that is not a finite number of pixels")
+    steps = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1)
+    return len(points) + int(steps.sum())
 
 
 def _from_code(code: dict[str, Any], height: int, width: int) -> RLE:
@@ -65,9 +87,10 @@ def _from_code(code: dict[str, Any], height: int, width: int) -> RLE:
             raise ValueError("the RLE's counts hold characters that no RLE has") from None
         runs = _runs(packed)
     elif isinstance(counts, list) and all(_is_count(run) for run in counts):
-        runs = np.asarray(counts, np.int64)
+        # One that is longer than the mask, so that none is cut off at 64 bits.
+        runs = np.asarray([min(run, MAX_PIXELS) for run in counts], np.int64)
     else:
-        raise ValueError(f"an RLE's counts are a string or a list of run lengths, not {_shown(counts)}")
+        raise ValueError(f"an RLE's counts are a string or a list of run lengths, not {shown(counts)}")
     # pycocotools trusts the runs and reads or writes beyond its buffers where they are wrong.
     if int(runs.sum()) != height * width or (runs < 0).any():
         raise ValueError(f"the RLE's runs cover {int(runs.sum())} pixels, its size {height * width}")
@@ -163,8 +186,3 @@ def _frame_overlap(
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -2,70 +2,101 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vistr.data.importing.writing import ImportedVideo, open_video
-from vistr.errors import UserError
+from vistr.data.images import is_inside, natural
+from vistr.data.importing.entries import Entry, is_finite
+from vistr.data.importing.writing import ImportedVideo, Scale, open_video
+from vistr.data.segmentation import decode, encode, to_rle
+from vistr.errors import UserError, shown
+from vistr.files import read_json
+
+logger = logging.getLogger(__name__)
 
 # Where the number of the track stands: CVAT's, then others'.
 _TRACK_KEYS = ("track_id", "instance_id", "object_id")
+Identifier = int | str
 
 
 def read_coco(annotation_file: Path, image_folder: Path) -> list[ImportedVideo]:
-    """The videos of a COCO file, frames ordered by `frame_id` or else by name.
+    """The videos of a COCO file, frames ordered by `frame_id` or else by name (2 before 10).
 
     A video is what `video_id` says, or else the folder of its images' file_name. The number of an annotation's track
-    is its `track_id` (or its attributes'), `instance_id` or `object_id`. UserError names the entry at fault.
+    is its `track_id` (or its attributes'), `instance_id` or `object_id`. Objects drawn on larger or smaller copies of
+    the images are scaled. UserError names the entry at fault.
     """
-    content = _read(annotation_file)
-    categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-    by_video: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for image in content["images"]:
-        by_video[image.get("video_id", str(PurePosixPath(image["file_name"]).parent))].append(image)
-    places: dict[Any, tuple[ImportedVideo, int]] = {}
+    content = Entry(read_json(annotation_file, "the COCO file"), f"{annotation_file}")
+    categories = {entry.identifier("id"): entry.text("name") for entry in content.entries("categories", "category")}
+    by_video: dict[Identifier, list[Entry]] = defaultdict(list)
+    for image in content.entries("images", "image"):
+        by_video[_video_of(image)].append(image)
+    frames: dict[Identifier, tuple[ImportedVideo, int, Scale]] = {}
     videos = []
     for images in by_video.values():
-        images.sort(key=lambda image: (image.get("frame_id", 0), image["file_name"]))
-        files = [image_folder / image["file_name"] for image in images]
+        images.sort(key=_order)
+        files = [image_folder / image.text("file_name") for image in images]
         if lost := [file for file in files if not file.is_file()]:
             raise UserError(f"{annotation_file} names images that do not exist: {lost[0]} and {len(lost) - 1} more")
-        videos.append(open_video(image_folder, files))
-        places.update((image["id"], (videos[-1], frame)) for frame, image in enumerate(images))
-    for entry in content["annotations"]:
-        place = f"{annotation_file}: annotation {entry.get('id')}"
-        if entry.get("image_id") not in places or entry.get("category_id") not in categories:
-            raise UserError(f"{place} is of an image or category that the file does not list")
-        track = _track(entry)
-        if track is None:
-            raise UserError(
-                f"{place} has no track_id: export tracks, not single shapes (in CVAT draw with Track, and export the"
-                " format COCO 1.0)"
-            )
-        video, frame = places[entry["image_id"]]
-        category = categories[entry["category_id"]]
-        video.add(str(track), category, frame, entry.get("segmentation"), place)
+        video = open_video(image_folder, files)
+        for number, image in enumerate(images):
+            if image.identifier("id") in frames:
+                raise UserError(f"{image.place}: the id {shown(image.values['id'])} is another image's too")
+            scale = video.scale_from(image.side("height"), image.side("width"), image.place)
+            frames[image.identifier("id")] = (video, number, scale)
+        videos.append(video)
+    without = 0
+    for entry in content.entries("annotations", "annotation"):
+        image_id, category_id = entry.identifier("image_id"), entry.identifier("category_id")
+        if image_id not in frames or category_id not in categories:
+            raise UserError(f"{entry.place} is of an image or category that the file does not list")
+        video, number, scale = frames[image_id]
+        segmentation = _scaled(entry, scale)
+        without += segmentation is None
+        video.add(str(_track(entry)), categories[category_id], number, segmentation, entry.place)
+    if without:
+        logger.warning("%d annotations have no segmentation, only a box or nothing: they are left out.", without)
     return videos
 
 
-def _track(entry: dict[str, Any]) -> Any:
-    for owner in (entry, entry.get("attributes") or {}):
+def _video_of(image: Entry) -> Identifier:
+    name = image.text("file_name")
+    if not is_inside(name):
+        raise UserError(f"{image.place}: {shown(name)} leads out of the folder of the frames: give names inside it")
+    return str(PurePosixPath(name).parent) if image.values.get("video_id") is None else image.identifier("video_id")
+
+
+def _order(image: Entry) -> Any:
+    frame = image.values.get("frame_id") or 0
+    if not is_finite(frame):
+        raise UserError(f"{image.place}: 'frame_id' must be a number, not {shown(frame, 40)}")
+    return frame, natural(image.text("file_name"))
+
+
+def _track(entry: Entry) -> Identifier:
+    attributes = entry.values.get("attributes")
+    for owner in (entry, Entry({} if attributes is None else attributes, f"{entry.place}: 'attributes'")):
         for key in _TRACK_KEYS:
-            if owner.get(key) is not None:
-                return owner[key]
-    return None
+            if owner.values.get(key) is not None:
+                return owner.identifier(key)
+    raise UserError(
+        f"{entry.place} has no track_id: export tracks, not single shapes (in CVAT draw with Track, and export the"
+        " format COCO 1.0)"
+    )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _scaled(entry: Entry, scale: Scale) -> Any:
+    """The annotation's segmentation at the size of its frame, None where there is none."""
+    segmentation = entry.values.get("segmentation")
+    if not segmentation or scale.drawn == scale.frame:
+        return segmentation or None
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("images", "annotations", "categories"):
-            if not isinstance(content[key], list):
-                raise ValueError(f"its {key} are no list")
-        if not all("id" in image and "file_name" in image for image in content["images"]):
-            raise ValueError("an image without id or file_name")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no COCO file ({error!r})") from error
-    return content
+        if isinstance(segmentation, dict):
+            rle = to_rle(segmentation, *scale.drawn)
+            return None if rle is None else encode(scale.mask(decode(rle) > 0))
+        factors = (scale.across, scale.down)
+        return [[value * factors[place % 2] for place, value in enumerate(polygon)] for polygon in segmentation]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{entry.place}: its segmentation cannot be read ({shown(error, 150)})") from None

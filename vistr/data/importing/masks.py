@@ -1,82 +1,115 @@
-"""Mask pictures, one a frame: numbered objects as in DAVIS, or a folder of black and white ones for each object."""
+"""Mask pictures, one a frame: numbered or coloured objects, or a folder of black and white ones for each object."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from vistr.data.importing.writing import ImportedVideo, folders_of, open_video, pictures_of
+from vistr.data.images import images_in, read_numbers
+from vistr.data.importing.entries import Entry
+from vistr.data.importing.writing import ImportedVideo, folders_of, frames_of, open_video
 from vistr.data.segmentation import encode
 from vistr.errors import UserError
 
-_IGNORE = 255  # DAVIS's "not to be judged"
+_COLOUR = 1 << 24  # added to a colour's 0xRRGGBB, which then is no number of an object
+_SMOOTH_VALUES = 6
 
 
-def read_masks(
-    mask_folder: Path, image_folder: Path, classes: Mapping[str, Mapping[str, str]] | None = None
-) -> list[ImportedVideo]:
+def read_masks(mask_folder: Path, image_folder: Path, classes: Any = None) -> list[ImportedVideo]:
     """The videos of `mask_folder/<video>`, whose frames are `image_folder/<video>`.
 
-    There lie `<frame>.png`, whose pixels are the number of their object (0: none, 255: ignored), or folders
-    `<class>_<anything>` with one picture a frame each, not black where that object is. `classes` names the class of a
-    numbered object, {"video": {"1": "car"}}; without it all are of the class "object". A frame without a picture
-    shows nothing. UserError names the file at fault.
+    There lie `<frame>.png`, whose pixels are the number of their object or its colour (0 and black: none), or folders
+    `<class>_<anything>` with one picture a frame each, not black where that object is. White (255) is "not to be
+    judged" beside other objects, as in DAVIS; a video of nothing but black and white has one object, the white.
+    `classes` names the class of an object, {"video": {"1": "car", "#ff0000": "bus"}}; without it all are of the class
+    "object". A frame without a picture shows nothing. UserError names the file at fault: JPEGs and smoothed masks too,
+    whose pixels between the objects would be objects of their own.
     """
+    named = None if classes is None else Entry(classes, "the file of classes").values
     videos = []
     for folder in folders_of(mask_folder, "the mask pictures"):
         frames = image_folder / folder.name
-        files = pictures_of(frames) if frames.is_dir() else []
-        if not files:
-            raise UserError(f"{folder} has masks, but {frames} has no frames")
+        files = frames_of(frames, f"{folder} has masks of them")
         video = open_video(image_folder, files)
         numbers = {file.stem: number for number, file in enumerate(files)}
-        objects = sorted(path for path in folder.iterdir() if path.is_dir())
-        if objects:
-            for one in objects:
+        if objects := [path for path in folder.iterdir() if path.is_dir() and images_in(path)]:
+            for one in sorted(objects):
                 category = re.sub(r"[_-][^_-]*$", "", one.name) or one.name
-                for file in pictures_of(one):
-                    _add(video, one.name, category, _frame(file, numbers, frames), _pixels(file, video) > 0)
+                for frame, _, values in _masks(one, numbers, frames, video):
+                    _add(video, one.name, category, frame, values > 0)
         else:
-            of_video = (classes or {}).get(folder.name, {})
-            for file in pictures_of(folder):
-                _add_numbered(video, file, _frame(file, numbers, frames), of_video, given=classes is not None)
+            of_video = None if named is None else Entry(named.get(folder.name, {}), f"the classes of {folder.name}")
+            _add_numbered(video, list(_masks(folder, numbers, frames, video)), of_video)
         videos.append(video)
     return videos
 
 
-def _add_numbered(video: ImportedVideo, file: Path, frame: int, classes: Mapping[str, str], *, given: bool) -> None:
-    pixels = _pixels(file, video)
-    for number in np.unique(pixels):
-        if number in (0, _IGNORE):
-            continue
-        category = classes.get(str(number))
-        if given and category is None:
-            raise UserError(f"{file} shows object {number}, whose class is not given for the video {file.parent.name}")
-        _add(video, str(number), category or "object", frame, pixels == number)
+def _add_numbered(video: ImportedVideo, masks: list[tuple[int, Path, NDArray]], classes: Entry | None) -> None:
+    white = {255, 65535}
+    found = {int(value) for _, _, values in masks for value in np.unique(values)} - {0}
+    ignored = white if found - white else set()
+    for frame, file, values in masks:
+        for value in np.unique(values).tolist():
+            if value == 0 or value in ignored:
+                continue
+            name = str(value) if value < _COLOUR else f"#{value - _COLOUR:06x}"
+            if classes is not None and name not in classes.values:
+                raise UserError(
+                    f"{file} shows object {name}, whose class is not given for the video {file.parent.name}"
+                )
+            _add(video, name, "object" if classes is None else classes.text(name), frame, values == value)
 
 
 def _add(video: ImportedVideo, name: str, category: str, frame: int, mask: NDArray[np.bool_]) -> None:
     video.add(name, category, frame, encode(mask), name)
 
 
-def _frame(file: Path, numbers: Mapping[str, int], frames: Path) -> int:
-    if file.stem not in numbers:
-        raise UserError(f"{file} is the mask of no frame: {frames} has no picture named {file.stem}")
-    return numbers[file.stem]
+def _masks(
+    folder: Path, numbers: Mapping[str, int], frames: Path, video: ImportedVideo
+) -> Iterator[tuple[int, Path, NDArray]]:
+    """(frame, file, the value of every pixel) of the mask pictures in a folder."""
+    for file in images_in(folder):
+        if file.stem not in numbers:
+            raise UserError(f"{file} is the mask of no frame: {frames} has no picture named {file.stem}")
+        if file.suffix.lower() in (".jpg", ".jpeg", ".jfif"):
+            raise UserError(f"{file} is a JPEG, which keeps no exact values: save the masks as PNG, without smoothing")
+        values = _values(read_numbers(file))
+        if values.shape != (video.height, video.width):
+            height, width = values.shape
+            raise UserError(f"{file} is {width}x{height}, its frame {video.width}x{video.height}")
+        if _is_smoothed(values):
+            raise UserError(
+                f"{file} is smoothed: it has {len(np.unique(values))} values, most of them along the edges; draw and"
+                " resize masks without smoothing (nearest neighbour)"
+            )
+        yield numbers[file.stem], file, values
 
 
-def _pixels(file: Path, video: ImportedVideo) -> NDArray[np.integer]:
-    try:
-        with Image.open(file) as picture:
-            pixels = np.asarray(picture if picture.mode in ("P", "L", "I", "I;16", "1") else picture.convert("L"))
-    except OSError as error:
-        raise UserError(f"{file} is no picture: {error}") from error
-    if pixels.shape != (video.height, video.width):
-        height, width = pixels.shape
-        raise UserError(f"{file} is {width}x{height}, its frame {video.width}x{video.height}")
-    return pixels.astype(np.int64)
+def _values(pixels: NDArray) -> NDArray[np.int64]:
+    """One number a pixel: of grey pixels the shade, of coloured ones the colour above all shades; transparent is 0."""
+    values = pixels.astype(np.int64)
+    if values.ndim == 2:
+        return values
+    red, green, blue = values[..., 0], values[..., 1], values[..., 2]
+    grey = (red == green) & (green == blue)
+    numbers: NDArray[np.int64] = np.where(grey, red, _COLOUR + (red << 16) + (green << 8) + blue)
+    return np.where(values[..., 3] == 0, 0, numbers) if values.shape[2] == 4 else numbers
+
+
+def _is_smoothed(values: NDArray[np.int64]) -> bool:
+    """Whether most values occur along edges only: few of their pixels have a neighbour of the same value."""
+    same = np.zeros(values.shape, bool)
+    for axis in (0, 1):
+        equal = np.diff(values, axis=axis) == 0
+        same |= np.pad(equal, [(0, int(k == axis)) for k in (0, 1)])
+        same |= np.pad(equal, [(int(k == axis), 0) for k in (0, 1)])
+    found, places = np.unique(values, return_inverse=True)
+    counts = np.bincount(places.reshape(-1))
+    with_neighbour = np.bincount(places.reshape(-1), weights=same.reshape(-1))
+    at_edges = int((with_neighbour < 0.5 * counts).sum())
+    return at_edges >= _SMOOTH_VALUES and at_edges > len(found) / 2

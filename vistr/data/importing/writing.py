@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from vistr.data.images import entries_of, frame_count, image_size, images_in
 from vistr.data.segmentation import RLE, area, to_json, to_rle
 from vistr.data.videos import VideoSet, check_images
 from vistr.data.ytvis import read_ytvis
-from vistr.errors import UserError
+from vistr.errors import UserError, shortened, shown
+from vistr.files import replacing
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+MAX_PIXELS = 2**27  # of what objects were drawn on: as large as the largest picture that is opened
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From the (height, width) that objects were drawn at to their frame's."""
+
+    drawn: tuple[int, int]
+    frame: tuple[int, int]
+
+    @property
+    def down(self) -> float:
+        """What a y in pixels is multiplied by."""
+        return self.frame[0] / self.drawn[0]
+
+    @property
+    def across(self) -> float:
+        """What an x in pixels is multiplied by."""
+        return self.frame[1] / self.drawn[1]
+
+    def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A mask, or a part of one, [height, width] as drawn, at the frame's size."""
+        height, width = max(round(mask.shape[0] * self.down), 1), max(round(mask.shape[1] * self.across), 1)
+        if mask.shape == (height, width):
+            return mask
+        return np.asarray(Image.fromarray(mask.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)) > 0
 
 
 @dataclass
@@ -30,27 +58,56 @@ class ImportedVideo:
     objects: dict[tuple[str, str], dict[int, RLE]] = field(default_factory=dict)
 
     def add(self, name: str, category: str, frame: int, segmentation: Any, place: str) -> None:
-        """Add a mask (as `to_rle` takes it) of an object in a frame; several become their union. UserError: none."""
+        """Add a mask (as `to_rle` takes it) of an object in a frame; several become their union.
+
+        UserError where the mask is none, or of another size than the frame; it starts with `place`.
+        """
         try:
             rle = to_rle(segmentation, self.height, self.width)
         except ValueError as error:
-            raise UserError(f"{place}: {error}") from None
+            raise UserError(f"{place}: {shown(error, 150)}") from None
         if rle is None or not area(rle):
             return
         masks = self.objects.setdefault((name, category), {})
         masks[frame] = coco_mask.merge([masks[frame], rle]) if frame in masks else rle
 
+    def scale_from(self, height: int | None, width: int | None, place: str) -> Scale:
+        """The scale of objects whose file says that its frame is height x width (None: it does not say).
 
-def pictures_of(folder: Path) -> list[Path]:
-    """The pictures in a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+        UserError, which starts with `place`, where the frame has another shape: the objects belong elsewhere.
+        """
+        size = (self.height, self.width)
+        drawn = (height or self.height, width or self.width)
+        # The sides of a copy are rounded to whole pixels.
+        allowed = min(max(*drawn, *size), 0.05 * drawn[0] * size[1])
+        if abs(drawn[0] * size[1] - drawn[1] * size[0]) > allowed:
+            turned = ""
+            if drawn == size[::-1]:
+                turned = ": one of the two was turned (pictures are read upright, as their EXIF orientation says)"
+            raise UserError(f"{place} says {drawn[1]}x{drawn[0]}, but the frame is {size[1]}x{size[0]}{turned}")
+        if drawn[0] * drawn[1] > MAX_PIXELS:
+            raise UserError(f"{place} says {drawn[1]}x{drawn[0]}: too large")
+        return Scale(drawn, size)
+
+
+def frames_of(folder: Path, hint: str) -> list[Path]:
+    """The frames in a folder, in natural order; UserError where there are none, or two of one name."""
+    files = images_in(folder) if folder.is_dir() else []
+    if not files:
+        raise UserError(f"{folder} has no frames: {hint}")
+    stems: dict[str, Path] = {}
+    for file in files:
+        other = stems.setdefault(file.stem, file)
+        if other is not file:
+            raise UserError(f"{folder} holds {other.name} and {file.name}: one of the two is no frame of the video")
+    return files
 
 
 def folders_of(folder: Path, what: str) -> list[Path]:
-    """The folders in a folder, by name; UserError where there is none."""
+    """The folders in a folder, in natural order; UserError where there is none."""
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder ({what})")
-    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    inside = [path for path in entries_of(folder) if path.is_dir()]
     if not inside:
         raise UserError(f"{folder} has no folders in it: it needs one for each video ({what})")
     return inside
@@ -60,14 +117,12 @@ def open_video(image_folder: Path, files: Sequence[Path]) -> ImportedVideo:
     """A video without objects from its frames; UserError where they are of different sizes, or no pictures."""
     sizes = {}
     for file in files:
-        try:
-            with Image.open(file) as picture:
-                sizes[picture.size] = file
-        except OSError as error:
-            raise UserError(f"{file} is no picture: {error}") from error
+        if frame_count(file) > 1:
+            raise UserError(f"{file} holds {frame_count(file)} pictures: a frame is one, in a file of its own")
+        sizes[image_size(file)] = file
     if len(sizes) != 1:
-        shown = ", ".join(f"{file.name} {width}x{height}" for (width, height), file in sizes.items())
-        raise UserError(f"the frames of {files[0].parent} are of different sizes: {shown}")
+        sizes_shown = ", ".join(f"{file.name} {width}x{height}" for (width, height), file in list(sizes.items())[:3])
+        raise UserError(f"the frames of {files[0].parent} are of different sizes: {sizes_shown}")
     width, height = next(iter(sizes))
     return ImportedVideo([file.relative_to(image_folder).as_posix() for file in files], height, width)
 
@@ -86,7 +141,9 @@ def write_custom(
     if not found:
         raise UserError("no object was found in any video: nothing is written")
     if strange := sorted(found - set(names)):
-        raise UserError(f"the annotations have classes that are not among the given ones: {', '.join(strange)}")
+        raise UserError(
+            f"the annotations have classes that are not among the given ones: {shortened(', '.join(strange))}"
+        )
     content: dict[str, Any] = {
         "categories": [{"id": i, "name": name} for i, name in enumerate(names, 1)],
         "videos": [],
@@ -109,15 +166,12 @@ def write_custom(
                     "areas": [rle and area(rle) for rle in rles],
                 }
             )
-    draft = output.with_name(f".{output.name}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(content))
-        video_set = read_ytvis(draft, image_folder)
-        check_images(video_set)
-        os.replace(draft, output)
+        with replacing(output) as draft:
+            draft.write_text(json.dumps(content))
+            video_set = read_ytvis(draft, image_folder)
+            check_images(video_set)
     except OSError as error:
         raise UserError(f"{output} cannot be written: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return video_set

@@ -29,7 +29,7 @@ def use_device(target: str, index: int = 0) -> DeviceName:
         name = _use_gpu(index + parallel.local_rank(), required=target == "gpu")
     if name == "CPU":
         _set_device("CPU", None)
-    backend.use("native" if name == "GPU" else "gather")
+    backend.use("gpu" if name == "GPU" else "gather")
     _say(logging.INFO, f"computing on the {name}")
     return name
 

@@ -8,7 +8,6 @@ import pytest
 from mindspore import Tensor
 
 from tests.numeric import assert_like, random, values_and_gradients
-from vistr.layers import deformable
 from vistr.layers.conv import convolution
 from vistr.layers.deformable import DeformableConv, OffsetConv
 
@@ -55,7 +54,7 @@ def test_without_offsets_it_is_a_convolution(layer: DeformableConv) -> None:
 
 def test_taking_images_a_few_at_a_time_changes_nothing(layer: DeformableConv, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, whole_gradients = values_and_gradients(ms.jit(layer.construct), IMAGES, DY, DX)
-    monkeypatch.setattr(deformable, "ROWS_A_CHUNK", 20)
+    monkeypatch.setattr(layer, "rows_a_chunk", 20)
     chunked, chunked_gradients = values_and_gradients(ms.jit(layer.construct), IMAGES, DY, DX)
     np.testing.assert_allclose(chunked, whole, atol=1e-6)
     for ours, theirs in zip(chunked_gradients, whole_gradients, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from mindspore import Tensor
 
 from tests import tiny
 from vistr.data.clips import Batch
-from vistr.models import vistr as module
 from vistr.models.vistr import VisTR, image_rows
 from vistr.weights import load_torch_state_dict
 
@@ -88,7 +88,7 @@ def test_masks_of_a_few_sequences_a_call_are_the_same(
     plain: VisTR, clips: list[Batch], together: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Two at a time of three: the last call is filled up with a sequence whose result is dropped.
-    monkeypatch.setattr(module, "PIXELS_A_CALL", 2 * tiny.NUM_FRAMES * 8 * 16)
+    monkeypatch.setattr(plain, "limits", replace(plain.limits, mask_pixels=2 * tiny.NUM_FRAMES * 8 * 16))
     np.testing.assert_allclose(outputs(plain, clips[0])["masks"], together["masks"][:1], atol=1e-5)
 
 

@@ -17,7 +17,6 @@ from vistr.data.clips import Batch
 from vistr.layers.dropout import noise_pool
 from vistr.losses.matching import Match
 from vistr.losses.supervision import Supervision, group_normalisers, supervise
-from vistr.models import vistr
 from vistr.models.vistr import VisTR, image_rows
 from vistr.training import step as module
 from vistr.training.step import StepResult, TrainingStep, matching_errors, name_losses
@@ -88,7 +87,7 @@ def test_frames_a_few_at_a_time_change_no_number(monkeypatch: pytest.MonkeyPatch
     network = tiny.eager(tiny.model(num_frames=3))
     step, clip = tiny.eager(tiny.training_step(network)), tiny.clip(4, 2, num_frames=3)
     whole, outputs = step(clip, None), network(clip.frames, clip.padding)
-    monkeypatch.setattr(vistr, "BACKBONE_PIXELS_A_CALL", 2 * tiny.HEIGHT * tiny.WIDTH)
+    monkeypatch.setattr(network, "limits", replace(network.limits, backbone_pixels=2 * tiny.HEIGHT * tiny.WIDTH))
     parts, again = step(clip, None), network(clip.frames, clip.padding)
     assert parts.losses == pytest.approx(whole.losses, rel=1e-5)
     assert_same(arrays(parts.gradients), arrays(whole.gradients), step)

@@ -10,19 +10,18 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops import constexpr
 
+from vistr.layers import backend
 from vistr.layers.conv import add_bias
 from vistr.layers.dropout import factors
 from vistr.layers.linear import Linear
 from vistr.layers.parameters import uniform
 from vistr.layers.tables import head_table
 
-SCORES_A_CHUNK = 40_000_000
-
 
 @constexpr
-def heads_a_chunk(num_queries: int, num_keys: int) -> int:
+def heads_a_chunk(num_queries: int, num_keys: int, limit: int) -> int:
     """Heads whose weights are held at a time."""
-    return max(1, SCORES_A_CHUNK // (num_queries * num_keys))
+    return max(1, limit // (num_queries * num_keys))
 
 
 class MultiHeadAttention(nn.Cell):
@@ -72,6 +71,7 @@ class Attend(nn.Cell):
     def __init__(self, num_heads: int, site: int | None) -> None:
         super().__init__()
         self.num_heads, self.site = num_heads, site
+        self.scores_a_chunk = backend.limits().attention_scores
         self.softmax = ops.Softmax(-1)
         self.rows_by_rows = ops.BatchMatMul(transpose_b=True)
         self.rows_by_columns = ops.BatchMatMul()
@@ -81,7 +81,7 @@ class Attend(nn.Cell):
         batch, num_queries, channels = q.shape
         q, k, v = self.split(q, 1, blocked), self.split(k, 2, blocked), self.split(v, 0, blocked)
         parts: tuple[Tensor, ...] = ()  # a list would not export to ONNX
-        step = heads_a_chunk(num_queries, k.shape[1])
+        step = heads_a_chunk(num_queries, k.shape[1], self.scores_a_chunk)
         for start in range(0, batch * self.num_heads, step):
             rows = q[start : start + step]
             if parts:
@@ -103,7 +103,7 @@ class Attend(nn.Cell):
         dqs: list[Tensor] = []
         dks: list[Tensor] = []
         dvs: list[Tensor] = []
-        step = heads_a_chunk(num_queries, num_keys)
+        step = heads_a_chunk(num_queries, num_keys, self.scores_a_chunk)
         for start in range(0, batch * self.num_heads, step):
             end = start + step
             d = dout_heads[start:end]
@@ -147,4 +147,6 @@ class Attend(nn.Cell):
         """The weights of the heads from `start` on after dropout."""
         if self.site is None:
             return weights
+        # They depend on nothing late: untied, those of all layers and heads are made before the first is needed.
+        noise = ops.depend(noise, weights)
         return weights * factors(noise, self.site, start, weights.size).reshape(weights.shape).astype(weights.dtype)

@@ -1,16 +1,42 @@
-"""Which kernels the convolutions are built on."""
+"""Which kernels the layers are built on, and how much of a clip they take at a time."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-Backend = Literal["gather", "native"]
+Backend = Literal["gather", "native", "gpu"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that is computed at once. More is faster where calls cost more than work, less takes less memory."""
+
+    backbone_pixels: int
+    """Pixels of the images that go through the backbone together."""
+    mask_pixels: int
+    """Pixels at stride 4 of the instance sequences whose masks are computed together, without gradients."""
+    deformable_rows: int
+    """Pixels that a deformable convolution reads together, 36 values for each: below a million, so that no kernel
+    counts past 2^31."""
+    attention_scores: int
+    """Attention weights that are held together."""
+
+
+CPU_LIMITS = Limits(backbone_pixels=600_000, mask_pixels=400_000, deformable_rows=40_000, attention_scores=40_000_000)
+GPU_LIMITS = Limits(
+    backbone_pixels=8_000_000, mask_pixels=4_000_000, deformable_rows=400_000, attention_scores=40_000_000
+)
 
 _current: Backend = "gather"
 
 
 def use(backend: Backend) -> None:
-    """Choose the kernels of every layer built from now on: "gather" (CPU) or "native" (GPU)."""
+    """Choose the kernels of every layer built from now on.
+
+    "gather": convolution as a gather and a matrix product, for CPUs. "native": MindSpore's convolutions, which every
+    device has and which export to ONNX. "gpu": those, channels last, and whatever else is faster on a GPU.
+    """
     global _current
     _current = backend
 
@@ -18,3 +44,8 @@ def use(backend: Backend) -> None:
 def current() -> Backend:
     """The kernels that new layers are built on."""
     return _current
+
+
+def limits() -> Limits:
+    """How much new layers take at a time."""
+    return GPU_LIMITS if _current == "gpu" else CPU_LIMITS

@@ -37,7 +37,7 @@ class SequenceConv(nn.Cell):
         bound = math.sqrt(1 / (in_channels * kernel**3))
         self.weight = uniform((out_channels, kernel, kernel, kernel, in_channels), bound, "weight")
         self.bias = Parameter(np.zeros(out_channels, np.float32), name="bias")
-        self.native = backend.current() == "native"
+        self.native = backend.current() != "gather"
         self.spatial = convolution(kernel, 1, self.padding, dilation)
 
     def construct(self, x: Tensor) -> Tensor:

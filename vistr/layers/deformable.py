@@ -9,12 +9,18 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.ops import constexpr
 
+from vistr.layers import backend
 from vistr.layers.conv import Conv2d, add_bias
 from vistr.layers.parameters import uniform
 from vistr.layers.tables import tap_order_table
 
 NUM_TAPS = 9
-ROWS_A_CHUNK = 40_000
+
+
+@constexpr
+def num_chunks(num_images: int, limit: int) -> int:
+    """The fewest equal chunks of at most `limit` images."""
+    return min(count for count in range(1, num_images + 1) if num_images % count == 0 and num_images <= count * limit)
 
 
 @constexpr
@@ -110,6 +116,7 @@ class DeformableConv(nn.Cell):
         super().__init__()
         self.weight = uniform((out_channels, 3, 3, in_channels), math.sqrt(1 / (in_channels * NUM_TAPS)), "weight")
         self.rows_by_columns = ops.MatMul(transpose_b=True)
+        self.rows_a_chunk = backend.limits().deformable_rows
         self.read = BilinearTaps()
         self.read.recompute()
 
@@ -118,10 +125,18 @@ class DeformableConv(nn.Cell):
         out_channels = self.weight.shape[0]
         rows = self.weight.astype(x.dtype).reshape(-1, channels)
         by_tap = ops.gather(rows, tap_order_table(out_channels, NUM_TAPS), 0)
-        step = max(1, ROWS_A_CHUNK // (h * w))
+        count = num_chunks(n, max(1, self.rows_a_chunk // (h * w)))
+        if count == 1:
+            return self.of_chunk(x, dy, dx, by_tap)
+        # Split, not sliced: the gradient of every slice would be as large as the whole.
+        split = ops.Split(0, count)
+        xs, dys, dxs = split(x), split(dy), split(dx)
         parts: tuple[Tensor, ...] = ()
-        for start in range(0, n, step):
-            images = x[start : start + step]
-            taps = self.rows_by_columns(images.reshape(-1, channels), by_tap).reshape(-1, out_channels)
-            parts = (*parts, self.read(taps, dy[start : start + step], dx[start : start + step], h, w))
-        return ops.concat(parts, 0) if len(parts) > 1 else parts[0]
+        for i in range(count):
+            parts = (*parts, self.of_chunk(xs[i], dys[i], dxs[i], by_tap))
+        return ops.concat(parts, 0)
+
+    def of_chunk(self, x: Tensor, dy: Tensor, dx: Tensor, by_tap: Tensor) -> Tensor:
+        _, h, w, channels = x.shape
+        taps = self.rows_by_columns(x.reshape(-1, channels), by_tap).reshape(-1, self.weight.shape[0])
+        return self.read(taps, dy, dx, h, w)

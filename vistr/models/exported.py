@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from vistr.models.vistr import PIXELS_A_CALL, VisTR, backbone_chunk, image_rows
+from vistr.models.vistr import VisTR, image_rows
 
 
 class FixedNetwork(nn.Cell):
@@ -23,9 +23,9 @@ class FixedNetwork(nn.Cell):
         images, context = model.prepare(clip, np.zeros((1, num_frames, height, width), bool))
         self.position, self.blocked = context.position, context.blocked
         self.blocked_by_frame = context.of_frames(num_frames)
-        self.frame_step = backbone_chunk(images)
+        self.frame_step = model.frames_a_call(images)
         pixels = num_frames * -(-height // 4) * -(-width // 4)
-        step = max(1, PIXELS_A_CALL // pixels)
+        step = max(1, model.limits.mask_pixels // pixels)
         groups = [np.arange(i, min(i + step, self.num_instances)) for i in range(0, self.num_instances, step)]
         rows = [image_rows(group, num_frames, self.num_instances) for group in groups]
         self.query_rows = tuple(Tensor(queries) for queries, _ in rows)

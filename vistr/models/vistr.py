@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from vistr.layers import backend
 from vistr.layers.graph import Graph
 from vistr.layers.graph_cache import GraphCache
 from vistr.models.detector import Detector
@@ -15,8 +16,6 @@ from vistr.models.position import position_code, shrink_padding
 
 # Of a size that half precision has: what it is added to vanishes beside it, and so does its exponential.
 BLOCKED = -3e4
-PIXELS_A_CALL = 400_000
-BACKBONE_PIXELS_A_CALL = 600_000
 
 
 Precision = Literal["fp32", "fp16"]
@@ -84,6 +83,7 @@ class VisTR(nn.Cell):
         self.detector = detector
         self.segmenter = segmenter
         self.channels, self.num_instances, self.stride = channels, num_instances, stride
+        self.limits = backend.limits()
         # Every layer computes in the precision of what it is given; parameters are float32 throughout.
         self.dtype = DTYPES[precision]
 
@@ -122,7 +122,7 @@ class VisTR(nn.Cell):
         batch, num_frames = np.shape(padding)[:2]
         # The adapters take the maps' place group by group: those of a long clip are a gigabyte.
         parts = []
-        for group in frame_chunks(images, backbone_chunk(images)):
+        for group in frame_chunks(images, self.frames_a_call(images)):
             *maps, stride32 = self.run_backbone(group)
             parts.append((*self.run_adapt(*maps), stride32))
         *adapted, stride32 = join(parts, images.shape[0])
@@ -134,16 +134,22 @@ class VisTR(nn.Cell):
 
     def detect(self, images: Tensor, context: Context, noise: Tensor | None) -> Detection:
         """Everything but the masks, as training needs it; `noise` is the step's dropout pool."""
-        groups = frame_chunks(images, backbone_chunk(images))
+        groups = frame_chunks(images, self.frames_a_call(images))
         maps = join([self.run_backbone(group) for group in groups], images.shape[0])
         logits, boxes, states, memory = self.run_detect(maps[3], context.position, context.blocked, noise)
         return Detection(logits, boxes, states.reshape(-1, states.shape[-1]), memory, maps)
+
+    def frames_a_call(self, images: Tensor) -> int:
+        """How many of the images `[n, H, W, 3]` go through the backbone together, groups being of one size."""
+        n, height, width = (int(side) for side in images.shape[:3])
+        num_chunks = min(n, -(-n * height * width // self.limits.backbone_pixels))
+        return -(-n // num_chunks)
 
     def masks(self, states: Tensor, blocked: Tensor, shared: tuple[Tensor, ...], batch: int, num_frames: int) -> Tensor:
         """Masks of every slot, a few sequences a call so that memory stays bounded: `[B, T*N, H/4, W/4]`."""
         num_sequences = batch * self.num_instances
         height, width = shared[-1].shape[1:3]
-        step = max(1, min(num_sequences, PIXELS_A_CALL // (num_frames * height * width)))
+        step = max(1, min(num_sequences, self.limits.mask_pixels // (num_frames * height * width)))
         sequences = np.arange(num_sequences)
         parts = []
         for start in range(0, num_sequences, step):
@@ -164,13 +170,6 @@ class VisTR(nn.Cell):
         blocked = np.where(small, BLOCKED, 0).astype(self.dtype).reshape(batch, -1)
         position = position_code(small, self.channels).astype(self.dtype, copy=False)
         return Tensor(images), Context(Tensor(position), Tensor(blocked))
-
-
-def backbone_chunk(images: Tensor) -> int:
-    """How many of the images `[n, H, W, 3]` go through the backbone together, groups being of one size."""
-    n, height, width = (int(side) for side in images.shape[:3])
-    num_chunks = min(n, -(-n * height * width // BACKBONE_PIXELS_A_CALL))
-    return -(-n // num_chunks)
 
 
 def frame_chunks(frames: Tensor, size: int) -> list[Tensor]:

@@ -19,7 +19,9 @@ from mindspore import Tensor
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
 from vistr.data.transforms import MEAN, STD
+from vistr.device import use_device
 from vistr.errors import UserError
+from vistr.layers.backend import Backend
 from vistr.models.build import build_model
 from vistr.models.exported import FixedNetwork
 from vistr.training.checkpoint import Checkpoint, load_weights, read_checkpoint
@@ -84,7 +86,10 @@ def _outputs_of_network(config: Config, checkpoint: Checkpoint, clip: np.ndarray
 
 def _write(config: Config, checkpoint: Checkpoint, size: ClipSize, clip: np.ndarray, folder: Path, kind: str) -> Path:
     # In ONNX a convolution stays one: its runtimes have fast ones, and no tables of indices fill the file.
-    model = build_model(config, len(checkpoint.metadata.categories), "native" if kind == "onnx" else None)
+    # What a GPU writes runs on a CPU too.
+    on_gpu = use_device(config.device.target, config.device.id) == "GPU"
+    kernels: Backend | None = "native" if kind == "onnx" or on_gpu else None
+    model = build_model(config, len(checkpoint.metadata.categories), kernels)
     load_weights(model, checkpoint)
     network = FixedNetwork(model, size.num_frames, size.height, size.width)
     network.set_train(False)

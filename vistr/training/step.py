@@ -17,7 +17,7 @@ from vistr.layers.memory import release
 from vistr.losses.criterion import Criterion, Weights
 from vistr.losses.matching import Costs, Match
 from vistr.losses.supervision import Normalisers, Supervision, count_boxes, supervise
-from vistr.models.vistr import Context, Detection, VisTR, backbone_chunk, frame_chunks
+from vistr.models.vistr import Context, Detection, VisTR, frame_chunks
 
 LAYER_PARTS = ("class", "box", "giou")
 
@@ -177,7 +177,7 @@ class TrainingStep:
         of_backbone: Sequence[Tensor] = ()
         if len(self.of_backbone):
             start = images if self.from_images else stride4
-            of_backbone = self.backbone_gradients(start, [*of_maps, of_stride32], backbone_chunk(images))
+            of_backbone = self.backbone_gradients(start, [*of_maps, of_stride32], self.model.frames_a_call(images))
         groups = ((self.of_segmenter, of_segmenter), (self.of_detector, of_detector), (self.of_backbone, of_backbone))
         named = {p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)}
         gradients = tuple(named[p.name] for p in self.parameters)

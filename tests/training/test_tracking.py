@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,37 @@ def test_a_resumed_run_has_no_duplicates(tmp_path: Path) -> None:
     read = events(tmp_path)
     assert [e.value for e in read.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6, 70, 80]
     assert read.Images("tracks/0") == []
+
+
+def test_an_evaluation_that_is_made_again_stands_once(tmp_path: Path) -> None:
+    with Tracker(tmp_path) as interrupted:
+        train(interrupted, 1, 3)
+        interrupted.scalars(3, {"AP": 0.5, "AP/cat": 0.5}, "eval", epoch=1)
+        interrupted.scalars(3, {"AP": 0.25}, "ema", epoch=1)
+    with Tracker(tmp_path, resume_step=3, evaluated=False) as tracker:
+        tracker.scalars(3, {"AP": 0.75}, "eval", epoch=1)
+        train(tracker, 4, 4)
+    assert [(row["step"], row["kind"]) for row in rows(tmp_path)] == [
+        (1, "train"), (2, "train"), (3, "train"), (3, "eval"), (4, "train"),
+    ]  # fmt: skip
+    read = events(tmp_path)
+    assert [(e.step, e.value) for e in read.Scalars("train/loss")] == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+    assert [(e.step, e.value) for e in read.Scalars("eval/AP")] == [(3, 0.75)]
+    with Tracker(tmp_path, resume_step=3) as tracker:
+        train(tracker, 4, 4)
+    assert rows(tmp_path)[3]["AP"] == 0.75
+
+
+def test_a_clock_that_was_set_back_does_not_hide_what_a_resume_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tracker(tmp_path) as tracker:
+        train(tracker, 1, 4)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 86400)
+    with Tracker(tmp_path, resume_step=3) as tracker:
+        train(tracker, 4, 6, scale=10)
+    assert [e.value for e in events(tmp_path).Scalars("train/loss")] == [1, 2, 3, 40, 50, 60]
 
 
 def test_a_run_that_starts_over_in_its_folder_forgets_what_was_there(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ from vistr.parallel import Ranks
 from vistr.training.checkpoint import Metadata, TrainingState, load_weights, read_checkpoint
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.step import StepResult, TrainingStep
-from vistr.training.tracking import Kind, Tracker
-from vistr.training.trainer import Plan, Trainer, join_state
+from vistr.training.tracking import Kind, Silent, Tracker
+from vistr.training.trainer import Plan, Trainer, is_ended
 
 # Six clips in batches of one, two a step: three steps an epoch.
 PLAN = Plan(
@@ -53,8 +53,11 @@ class Crash(Exception):
 class Recorder(Tracker):
     """A tracker at whose steps something happens."""
 
-    def __init__(self, folder: Path, resume_step: int | None, events: Mapping[int, Callable[[], None]]) -> None:
-        super().__init__(folder, resume_step=resume_step)
+    def __init__(self, folder: Path, state: TrainingState | None, events: Mapping[int, Callable[[], None]]) -> None:
+        if state is None:
+            super().__init__(folder)
+        else:
+            super().__init__(folder, resume_step=state.step, evaluated=is_ended(state))
         self.stepped = events
 
     def scalars(self, step: int, values: Mapping[str, float], kind: Kind, *, epoch: int) -> None:
@@ -69,6 +72,12 @@ def stop() -> None:
 
 def crash() -> None:
     raise Crash
+
+
+def crash_at_second() -> Callable[[], None]:
+    """Crashes at the second row of a step, the evaluation's."""
+    calls = iter((lambda: None, crash))
+    return lambda: next(calls)()
 
 
 @dataclass
@@ -112,7 +121,18 @@ class Setup:
             load_weights(self.model, checkpoint)
             self.optimizer.load_state(checkpoint.optimizer)
             metadata = checkpoint.metadata
-        loader = ClipLoader(
+        with Recorder(folder, metadata.state if resume else None, events or {}) as tracker:
+
+            def evaluate(step: int, epoch: int) -> dict[str, float]:
+                ap = {"AP": (figures or {}).get(epoch, 0.5)}
+                tracker.scalars(step, ap, "eval", epoch=epoch)
+                return ap | {"ema_AP": 0.75 - ap["AP"]}
+
+            return self.trainer(folder, self.loader(), plan, metadata, tracker=tracker, evaluate=evaluate).run()
+
+    def loader(self, shard: tuple[int, int] = (0, 1)) -> ClipLoader:
+        """The clips, one a batch."""
+        return ClipLoader(
             self.videos,
             num_frames=tiny.NUM_FRAMES,
             batch_size=1,
@@ -123,29 +143,38 @@ class Setup:
             seed=5,
             num_workers=2,
             shuffle=True,
+            shard=shard,
         )
-        with Recorder(folder, metadata.state.step if resume else None, events or {}) as tracker:
 
-            def evaluate(step: int, epoch: int) -> dict[str, float]:
-                ap = {"AP": (figures or {}).get(epoch, 0.5)}
-                tracker.scalars(step, ap, "eval", epoch=epoch)
-                return ap | {"ema_AP": 0.75 - ap["AP"]}
-
-            schedule = Schedule(1e-3, 1e-4, drop_epoch=1, drop_factor=0.1, warmup_steps=2)
-            trainer = Trainer(
-                self.model,
-                self.step,
-                self.optimizer,
-                schedule,
-                loader,
-                plan,
-                tracker,
-                metadata,
-                folder,
-                "CPU",
-                evaluate,
-            )
-            return trainer.run()
+    def trainer(
+        self,
+        folder: Path,
+        loader: ClipLoader,
+        plan: Plan,
+        metadata: Metadata | TrainingState,
+        ranks: Ranks | None = None,
+        *,
+        tracker: Tracker | None = None,
+        evaluate: Callable[[int, int], dict[str, float]] = lambda step, epoch: {},
+    ) -> Trainer:
+        """A trainer that goes on from a state."""
+        if isinstance(metadata, TrainingState):
+            metadata = Metadata({"some": "config"}, list(self.videos.categories), metadata)
+        schedule = Schedule(1e-3, 1e-4, drop_epoch=1, drop_factor=0.1, warmup_steps=2)
+        return Trainer(
+            self.model,
+            self.step,
+            self.optimizer,
+            schedule,
+            loader,
+            plan,
+            tracker or Silent(),
+            metadata,
+            folder,
+            "CPU",
+            evaluate,
+            ranks,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +215,18 @@ def assert_same_run(folder: Path, whole: Path) -> None:
     assert ours.metadata.state == theirs.metadata.state
 
 
+def assert_same_files(folder: Path, whole: Path) -> None:
+    """The same checkpoints, each with the same arrays, state and figures."""
+    names, others = (sorted(path.name for path in (one / "checkpoints").iterdir()) for one in (folder, whole))
+    assert names == others
+    for name in names:
+        ours, theirs = (read_checkpoint(one / "checkpoints" / name) for one in (folder, whole))
+        assert ours.metadata == theirs.metadata, name
+        for mine, other in ((ours.model, theirs.model), (ours.optimizer, theirs.optimizer)):
+            assert mine.keys() == other.keys(), name
+            assert all(np.array_equal(value, other[key]) for key, value in mine.items()), name
+
+
 def test_every_step_and_evaluation_is_recorded(whole: Path) -> None:
     records = rows(whole)
     kinds = ["train"] * 3 + ["eval"] + ["train"] * 3 + ["eval"]
@@ -224,14 +265,63 @@ def test_a_run_saves_as_often_as_it_is_told(setup: Setup, tmp_path: Path, whole:
     assert_same_run(tmp_path, whole)
 
 
-def test_inside_an_epoch_only_as_many_ranks_go_on() -> None:
-    state = TrainingState(epoch=1, step_in_epoch=3, step=9, num_ranks=2)
-    with pytest.raises(UserError, match="inside epoch 2 with 2 processes and cannot go on there with 1: resume it"):
-        join_state(state, Ranks())
-    join_state(state, Ranks(0, 2))
-    between = TrainingState(epoch=1, step_in_epoch=0, step=9, num_ranks=2)
-    join_state(between, Ranks())
-    assert between.num_ranks == 1
+# What the end of the first epoch does, in its order.
+END = ("save last", "evaluate", "save best", "save_average best_ema", "save_average last_ema", "save epoch_001")
+
+
+@pytest.mark.parametrize("victim", ["save last", "evaluate", "save_average last_ema", "save last again"])
+def test_what_a_crash_interrupts_at_an_epochs_end_is_made_again(
+    setup: Setup, tmp_path: Path, whole: Path, victim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def crashing(name: str) -> Callable[..., None]:
+        good = getattr(Trainer, name)
+
+        def call(self: Trainer, file: str) -> None:
+            what = f"{name} {file}" + (" again" if file == "last" and "save last" in done else "")
+            if what == victim:
+                raise Crash
+            good(self, file)
+            done.append(what)
+
+        return call
+
+    events = {STEPS_AN_EPOCH: crash_at_second()} if victim == "evaluate" else None
+    with monkeypatch.context() as patched:
+        for name in ("save", "save_average"):
+            patched.setattr(Trainer, name, crashing(name))
+        with pytest.raises(Crash):
+            setup.run(tmp_path, events=events)
+    assert done == [one for one in END if one != "evaluate"][: len(done)]
+    # Once an evaluation has begun there is something to go on from.
+    resumable = "save last" in done
+    assert (tmp_path / "checkpoints/last.safetensors").exists() == resumable
+    setup.run(tmp_path, resume=resumable)
+    assert_same_run(tmp_path, whole)
+    assert_same_files(tmp_path, whole)
+
+
+def test_a_run_goes_on_inside_an_epoch_with_another_number_of_ranks(setup: Setup, tmp_path: Path) -> None:
+    seen = []
+    for position, (rank, size) in enumerate([(0, 1), (0, 2), (1, 2)]):
+        state = TrainingState(epoch=1, step_in_epoch=1, step=4, num_ranks=2, clips_in_epoch=2)
+        loader = setup.loader(shard=(rank, size))
+        trainer = setup.trainer(tmp_path / str(position), loader, PLAN, state, Ranks(rank, size))
+        # Four clips are left of the epoch: two steps of two clips, or one in which both ranks have two.
+        assert trainer.total_steps - state.step == {1: 2, 2: 1}[size]
+        assert state.num_ranks == size
+        seen.append([t.frames[-1] + 10 * t.video_id for b in loader.epoch(1, 2) for t in b.targets])
+    alone, first, second = seen
+    assert len(alone) == 4
+    assert alone[::2] == first
+    assert alone[1::2] == second
+
+
+def test_an_older_checkpoint_counted_steps_not_clips(setup: Setup, tmp_path: Path) -> None:
+    state = TrainingState(epoch=1, step_in_epoch=1, step=4, num_ranks=2)
+    setup.trainer(tmp_path, setup.loader(), PLAN, state, Ranks())
+    assert state.clips_in_epoch == 4
 
 
 def test_a_run_that_ended_early_can_be_prolonged(setup: Setup, tmp_path: Path, whole: Path) -> None:

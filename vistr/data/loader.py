@@ -63,25 +63,32 @@ class ClipLoader:
 
     def __len__(self) -> int:
         """Batches an epoch, the last of them perhaps smaller."""
-        num_rounds, left_over = divmod(len(self.clips), self.batch_size * self.num_ranks)
+        return self.num_batches(0)
+
+    def num_batches(self, start: int) -> int:
+        """Batches that are left of an epoch of whose order the ranks together have seen `start` clips."""
+        num_rounds, left_over = divmod(len(self.clips) - start, self.batch_size * self.num_ranks)
         return num_rounds + (left_over >= self.num_ranks)
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
-        """The epoch's batches from number `start` on; what comes before is skipped without being decoded.
+        """The epoch's batches after the first `start` clips of its order, which are skipped without being decoded.
+
+        `start` counts the clips of all ranks, so that another number of ranks, or another batch size, may go on.
 
         Order and augmentation depend on the seed, the epoch and the clip alone. UserError, when its batch is
         reached, for an image that cannot be used. Closing the iterator ends its threads.
         """
-        order = self._order(epoch)[start * self.batch_size :]
+        order = self._order(epoch, start)
         with closing(self._clips(order, epoch)) as clips:
             while batch := list(islice(clips, self.batch_size)):
                 yield collate(batch)
 
-    def _order(self, epoch: int) -> list[int]:
-        """This rank's clips of the epoch, in order."""
+    def _order(self, epoch: int, start: int) -> list[int]:
+        """This rank's clips of the epoch after the first `start` of all, in order."""
         order = np.arange(len(self.clips))
         if self.shuffle:
             np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(order)
+        order = order[start:]
         every_batch = self.batch_size * self.num_ranks
         if len(order) % every_batch < self.num_ranks:
             order = order[: len(order) // every_batch * every_batch]

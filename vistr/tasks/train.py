@@ -29,7 +29,7 @@ from vistr.tasks.training_parts import (
 )
 from vistr.training.checkpoint import Metadata, load_weights, read_checkpoint
 from vistr.training.tracking import open_tracker
-from vistr.training.trainer import Trainer
+from vistr.training.trainer import Trainer, is_ended
 from vistr.weights.initial import load_initial
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def run(config: Config) -> dict[str, float]:
         logger.info("going on after step %d", metadata.state.step)
     resume_step = metadata.state.step if config.resume is not None else None
     ranks.share(list(model.get_parameters()))
-    with open_tracker(folder, ranks, resume_step=resume_step) as tracker:
+    with open_tracker(folder, ranks, resume_step=resume_step, evaluated=is_ended(metadata.state)) as tracker:
         tracker.text("config", run_settings(config))
         parameters = typed_values(config.overrides)
         tracker.hparams(parameters, {})

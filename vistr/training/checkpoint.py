@@ -42,7 +42,9 @@ class TrainingState:
     (of the weights, and of their moving average).
 
     `loss_scale` is half precision's, None before its first step; `steps_at_scale` the steps since it changed;
-    `num_ranks` the processes that do the steps.
+    `num_ranks` the processes that do the steps. `clips_in_epoch` counts the clips of the epoch's order that all of
+    them have seen; None in checkpoints of older versions. `ended` says that the evaluation and the files that are due
+    at this step have been made.
     """
 
     epoch: int = 0
@@ -53,6 +55,8 @@ class TrainingState:
     loss_scale: float | None = None
     steps_at_scale: int = 0
     num_ranks: int = 1
+    clips_in_epoch: int | None = None
+    ended: bool = False
 
 
 @dataclass

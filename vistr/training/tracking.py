@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import RecordWriter
 
 from vistr.files import replacing
 from vistr.parallel import Ranks
@@ -37,20 +38,24 @@ class Tracker:
         folder: the run's folder, itself the TensorBoard run.
         resume_step: the last step that counts, when a run goes on. Later rows and events, written before it
             was interrupted, are dropped. None: a new run, nothing earlier in the folder counts.
+        evaluated: whether the evaluations of the `resume_step` count too. False: they will be made again.
     """
 
-    def __init__(self, folder: Path, *, resume_step: int | None = None) -> None:
+    def __init__(self, folder: Path, *, resume_step: int | None = None, evaluated: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         last = -1 if resume_step is None else resume_step
         self._step = max(last, 0)
         self._latest: dict[str, tuple[int, float]] = {}
-        drop_rows_after(folder / METRICS_FILE, last)
+        kept = drop_rows_after(folder / METRICS_FILE, last, evaluated=evaluated)
         self._rows = (folder / METRICS_FILE).open("a", encoding="utf-8")
-        # Event files are named by the second and read in order of their names: the suffix keeps the file of a
-        # quick resume apart from the one before, and behind it.
-        self._events = EventsWriter(str(folder / "events"), f".{time.time_ns() % 10**9:09d}")
-        # TensorBoard forgets earlier events from this step on.
-        self._write(Event(step=last + 1, session_log=SessionLog(status=SessionLog.START)))
+        self._events = RecordWriter(str(next_event_file(folder)))
+        self._write(Event(file_version="brain.Event:2"))
+        # TensorBoard forgets earlier events from this step on; what still counts of it is told again.
+        forgotten = last + 1 if evaluated else last
+        self._write(Event(step=forgotten, session_log=SessionLog(status=SessionLog.START)))
+        for row in (row for row in kept if row["step"] >= forgotten):
+            values = {k: math.nan if v is None else v for k, v in row.items() if k not in ("step", "epoch", "kind")}
+            self._add_row(values, row.get("kind", "train"))
 
     def scalars(self, step: int, values: Mapping[str, float], kind: Kind, *, epoch: int) -> None:
         """Records the values of one step: a row, and a scalar each."""
@@ -59,6 +64,9 @@ class Tracker:
         row.update((name, float(value) if math.isfinite(value) else None) for name, value in values.items())
         self._rows.write(json.dumps(row, allow_nan=False) + "\n")
         self._rows.flush()
+        self._add_row(values, kind)
+
+    def _add_row(self, values: Mapping[str, float], kind: str) -> None:
         tags = {name: f"per_category/{name}" if "/" in name else f"{kind}/{name}" for name in values}
         self._add_scalars({tags[name]: value for name, value in values.items()})
 
@@ -117,7 +125,7 @@ class Tracker:
 
     def _write(self, event: Any) -> None:
         event.wall_time = time.time()
-        self._events.write_event(event)
+        self._events.write(event.SerializeToString())
         self._events.flush()
 
 
@@ -147,15 +155,33 @@ class Silent(Tracker):
         """Nothing to close."""
 
 
-def open_tracker(folder: Path, ranks: Ranks, *, resume_step: int | None = None) -> Tracker:
+def open_tracker(folder: Path, ranks: Ranks, *, resume_step: int | None = None, evaluated: bool = True) -> Tracker:
     """The records of a run in the first rank, none in the others."""
-    return Tracker(folder, resume_step=resume_step) if ranks.first else Silent()
+    return Tracker(folder, resume_step=resume_step, evaluated=evaluated) if ranks.first else Silent()
 
 
-def drop_rows_after(file: Path, step: int) -> None:
-    """Drops the rows of a `metrics.jsonl` after `step`, and lines that are no row; all at once or not at all."""
+def next_event_file(folder: Path) -> Path:
+    """The name of a new event file, which TensorBoard reads after those that are there, whatever the clock says.
+
+    It reads them in the order of their names, which begin with the second they were made in.
+    """
+    stamps = [path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*")]
+    latest = max((int(stamp) for stamp in stamps if stamp.isdigit()), default=0)
+    return folder / f"events.out.tfevents.{max(int(time.time()), latest + 1):010d}.{socket.gethostname()}"
+
+
+def drop_rows_after(file: Path, step: int, *, evaluated: bool = True) -> list[dict[str, Any]]:
+    """Drops the rows of a `metrics.jsonl` after `step`, and lines that are no row; all at once or not at all.
+
+    Unless `evaluated`, those of an evaluation at `step` are dropped too. Returns the rows that are kept.
+    """
     if not file.exists():
-        return
-    kept = [line + "\n" for line, row in numbered_lines(file) if row["step"] <= step]
+        return []
+    kept = [
+        (line, row)
+        for line, row in numbered_lines(file)
+        if row["step"] < step or (row["step"] == step and (evaluated or row.get("kind") == "train"))
+    ]
     with replacing(file) as draft:
-        draft.write_text("".join(kept), encoding="utf-8")
+        draft.write_text("".join(line + "\n" for line, _ in kept), encoding="utf-8")
+    return [row for _, row in kept]

@@ -81,12 +81,17 @@ class Trainer:
         self.folder, self.device, self.evaluate = folder / "checkpoints", device, evaluate
         self.state: TrainingState = metadata.state
         self.ranks = ranks or Ranks()
-        join_state(self.state, self.ranks)
+        self.clips_a_step = loader.batch_size * plan.accumulation_steps
+        if self.state.clips_in_epoch is None:
+            self.state.clips_in_epoch = self.seen_after(self.state.step_in_epoch, self.state.num_ranks)
+        self.state.num_ranks = self.ranks.size
         self.scale = LossScale(metadata.state, plan.loss_scale)
-        self.steps_an_epoch = math.ceil(len(loader) / plan.accumulation_steps)
-        self.total_steps = min(plan.epochs * self.steps_an_epoch, plan.max_steps or math.inf)
+        steps_left = (plan.epochs - self.state.epoch - 1) * math.ceil(len(loader) / plan.accumulation_steps)
+        steps_left += math.ceil(loader.num_batches(self.state.clips_in_epoch) / plan.accumulation_steps)
+        self.total_steps = min(self.state.step + steps_left, plan.max_steps or math.inf)
         self.progress = Progress(num_epochs=plan.epochs, total_steps=int(self.total_steps), start_step=self.state.step)
         self.saved_at = time.monotonic()
+        self.saved_step = -1
 
     def run(self) -> dict[str, float]:
         """Train to the end of the plan; returns the last figures of the held-out videos.
@@ -95,8 +100,8 @@ class Trainer:
         loss is not finite.
         """
         with stop_requests() as stop_requested:
-            # A run that was stopped right after its last step has an epoch to end yet.
-            unfinished = self.state.step < self.total_steps or self.state.step_in_epoch > 0
+            # A run that was interrupted after its last step has an epoch to end yet.
+            unfinished = self.state.step < self.total_steps or not is_ended(self.state)
             while unfinished:
                 self.run_epoch(stop_requested)
                 self.end_epoch()
@@ -108,8 +113,7 @@ class Trainer:
     def run_epoch(self, stop_requested: Callable[[], bool]) -> None:
         """What is left of the present epoch."""
         state, plan = self.state, self.plan
-        start = state.step_in_epoch * plan.accumulation_steps
-        batches = self.loader.epoch(state.epoch, start)
+        batches = self.loader.epoch(state.epoch, state.clips_in_epoch or 0)
         try:
             while state.step < self.total_steps:
                 waiting = time.perf_counter()
@@ -151,6 +155,8 @@ class Trainer:
         seconds |= {"optimizer": time.perf_counter() - started, "data": waited}
         state.step += 1
         state.step_in_epoch += 1
+        state.clips_in_epoch = self.seen_after(1, self.ranks.size, state.clips_in_epoch or 0)
+        state.ended = False
         num_clips = sum(len(batch.targets) for batch in group) * self.ranks.size
         self.progress.step(num_clips)
         memory = peak_memory_gb(self.device)
@@ -195,15 +201,23 @@ class Trainer:
         return losses, gradients, seconds
 
     def end_epoch(self) -> None:
-        """Evaluate and save as the plan says; at the end of the training in any case."""
+        """Evaluate and save as the plan says; at the end of the training in any case.
+
+        Whatever interrupts this (a kill, a full disk) is made again by a resume: "last" is saved before the evaluation
+        as of a run that has its epoch to end yet, and again, as of one that has ended it, when all else is there.
+        """
         state, plan = self.state, self.plan
         over = state.step >= self.total_steps
-        complete = state.step_in_epoch >= self.steps_an_epoch
+        complete = self.loader.num_batches(state.clips_in_epoch or 0) == 0
         epoch = state.epoch + 1
-        if complete:
-            state.epoch, state.step_in_epoch = epoch, 0
+        evaluates = over or (complete and epoch % plan.evaluate_every == 0)
         with self.progress.aside():
-            if over or (complete and epoch % plan.evaluate_every == 0):
+            if evaluates and self.saved_step != state.step:
+                self.save("last")
+            state.ended = True
+            if complete:
+                state.epoch, state.step_in_epoch, state.clips_in_epoch = epoch, 0, 0
+            if evaluates:
                 figures = self.evaluate(state.step, epoch)
                 self.metadata.metrics = figures
                 if figures.get("AP", -1.0) > state.best:
@@ -212,16 +226,17 @@ class Trainer:
                 if figures.get("ema_AP", -1.0) > state.best_ema:
                     state.best_ema = figures["ema_AP"]
                     self.save_average("best_ema")
-            self.save("last")
             self.save_average("last_ema")
             if complete and plan.checkpoint_every and epoch % plan.checkpoint_every == 0:
                 self.save(f"epoch_{epoch:03d}")
+            self.save("last")
 
     def save(self, name: str) -> None:
         """Write one of the run's checkpoints; of several ranks the first does."""
         if self.ranks.first:
             save_checkpoint(self.folder / f"{name}.safetensors", self.model, self.metadata, self.optimizer.state())
-        self.saved_at = time.monotonic()
+        if name == "last":
+            self.saved_at, self.saved_step = time.monotonic(), self.state.step
 
     def save_average(self, name: str) -> None:
         """Write the moving average of the weights, where one is kept, as a checkpoint to evaluate or deploy."""
@@ -233,6 +248,10 @@ class Trainer:
         with average.in_place():
             described = replace(self.metadata, metrics=figures, origin=origin)
             save_checkpoint(self.folder / f"{name}.safetensors", self.model, described, {})
+
+    def seen_after(self, steps: int, num_ranks: int, seen: int = 0) -> int:
+        """Clips of an epoch's order that are seen after some more steps of so many ranks."""
+        return min(seen + steps * self.clips_a_step * num_ranks, len(self.loader.clips))
 
     def explain_not_finite(self, group: Sequence[Batch], what: str, value: float) -> str:
         """The sentence for a value that is not finite: where, on which clips of all ranks, and what is left."""
@@ -247,12 +266,6 @@ class Trainer:
         )
 
 
-def join_state(state: TrainingState, ranks: Ranks) -> None:
-    """Let this many ranks go on from `state`; UserError where others are half through an epoch, whose rest they alone
-    know."""
-    if state.step_in_epoch > 0 and state.num_ranks != ranks.size:
-        raise UserError(
-            f"the run stopped inside epoch {state.epoch + 1} with {state.num_ranks} processes and cannot go on there"
-            f" with {ranks.size}: resume it with as many, until the epoch ends"
-        )
-    state.num_ranks = ranks.size
+def is_ended(state: TrainingState) -> bool:
+    """Whether nothing is left to evaluate or save of the epoch that the state stands in, or at the start of."""
+    return state.ended or state.step_in_epoch == 0

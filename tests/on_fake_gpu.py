@@ -1,4 +1,4 @@
-"""Run parts of the program on a GPU whose kernels do nothing: `python -m tests.on_fake_gpu SITE_PACKAGES SYSTEM CACHE`.
+"""Run parts of the program on a GPU whose kernels do nothing: `python -m tests.on_fake_gpu STAND_INS CACHE`.
 
 What MindSpore has no GPU kernel for, it refuses here as it would on a real one. Prints {part: error or null} as JSON.
 """
@@ -13,18 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SITE_PACKAGES, SYSTEM, CACHE = (Path(argument) for argument in sys.argv[1:])
+STAND_INS, CACHE = (Path(argument) for argument in sys.argv[1:])
 
-from tests.fake_cuda import plugin  # noqa: E402
 from vistr import gpu_runtime  # noqa: E402
 
 # Without this MindSpore computes on the CPU, silently, what has no GPU kernel.
 os.environ["MS_DISABLE_KERNEL_BACKOFF"] = "1"
 os.environ["GLOG_v"] = "3"  # noqa: SIM112 (glog spells it so)
-runtime = gpu_runtime.prepare(SITE_PACKAGES, CACHE)
+runtime = gpu_runtime.prepare(STAND_INS, CACHE)
 assert runtime is not None
 assert runtime.ours
-ctypes.CDLL(str(SYSTEM / "libcuda_ops.so.11"), mode=ctypes.RTLD_GLOBAL)
+ctypes.CDLL(str(STAND_INS / "libcuda_ops.so.11"), mode=ctypes.RTLD_GLOBAL)
 
 import mindspore as ms  # noqa: E402
 import numpy as np  # noqa: E402
@@ -118,7 +117,7 @@ def main() -> None:
 
 def mapped() -> list[str]:
     """The plugin and the stand-ins that this process has in memory."""
-    names = {plugin().name, *(name for names in gpu_runtime.LIBRARIES for name in names[1:])}
+    names = {gpu_runtime.plugin().name, *(name for names in gpu_runtime.LIBRARIES for name in names[1:])}
     files = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if len(line.split()) > 5}
     return sorted(Path(file).name for file in files if Path(file).name in names)
 

@@ -1,6 +1,6 @@
 """Every operator of training and inference has a GPU kernel, forward and backward, in both precisions.
 
-The real plugin runs the real graphs on stand-ins for the CUDA libraries (tests/fake_cuda.py).
+The real plugin runs the real graphs on stand-ins for the CUDA libraries (vistr/devices).
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 
 import pytest
 
-from tests import fake_cuda
 from vistr import gpu_runtime
+from vistr.devices import stand_ins
 
 ROOT = Path(__file__).resolve().parent.parent
-REASON = fake_cuda.why_not() or ("this machine has a real GPU" if gpu_runtime.has_driver() else None)
+REASON = stand_ins.why_not()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What tests/on_fake_gpu.py says of its parts; nothing of CUDA is set beforehand."""
-    folder = tmp_path_factory.mktemp("cuda")
-    site_packages, system = fake_cuda.build(folder)
+    folder = stand_ins.ready()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CUDA")}
-    environment["LD_LIBRARY_PATH"] = str(system)
-    command = [sys.executable, "-m", "tests.on_fake_gpu", str(site_packages), str(system), str(folder / "cache")]
+    environment["LD_LIBRARY_PATH"] = str(folder)
+    cache = tmp_path_factory.mktemp("cache")
+    command = [sys.executable, "-m", "tests.on_fake_gpu", str(folder), str(cache)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -38,7 +38,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_the_plugin_loads_from_the_wheels_with_nothing_set_beforehand(answer: dict[str, Any]) -> None:
     assert answer["device"] == "GPU"
-    assert answer["libraries"] == sorted([fake_cuda.plugin().name, *(name for _, name in gpu_runtime.LIBRARIES)])
+    assert answer["libraries"] == sorted([gpu_runtime.plugin().name, *(name for _, name in gpu_runtime.LIBRARIES)])
 
 
 @pytest.mark.parametrize("part", ["fp32", "fp16", "dilated bottlenecks", "every operator"])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vistr import gpu_runtime
 from vistr.errors import UserError
 from vistr.files import ROOT, python_path, write_json
 
@@ -19,19 +21,25 @@ REQUEST, ANSWER = "request.json", "answer.json"
 
 
 def ask_apart(
-    module: str, request: dict[str, Any], *, root: Path = ROOT, limit_minutes: float | None = None
+    module: str,
+    request: dict[str, Any],
+    *,
+    root: Path = ROOT,
+    limit_minutes: float | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What `python -m module <folder>` answers, which reads REQUEST in the folder and leaves ANSWER there.
 
-    {"error": why} where it does not, or takes longer than `limit_minutes`. `root` is where the module's package lies.
+    {"error": why} where it does not, or takes longer than `limit_minutes`. `root` is where the module's package lies;
+    `environment` holds variables beside those of this process.
     """
     with tempfile.TemporaryDirectory(prefix="vistr-apart-") as folder:
         question, answer = Path(folder) / REQUEST, Path(folder) / ANSWER
         question.write_text(json.dumps(request), encoding="utf-8")
         try:
             ended = subprocess.run(
-                [sys.executable, "-m", module, folder],
-                env={**os.environ, "PYTHONPATH": python_path(root)},
+                [sys.executable, "-m", "vistr.apart", module, folder],
+                env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join([str(root), python_path()])},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -72,3 +80,10 @@ def explain_end(status: int, said: str) -> str:
         return f"signal {-status} ended it"
     last = said.strip().rpartition("\n")[2]
     return f"it ended with status {status}: {last}" if last else f"it ended with status {status}"
+
+
+if __name__ == "__main__":
+    # Before the module imports MindSpore.
+    gpu_runtime.load_stand_ins()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -48,9 +48,9 @@ def read_json(path: Path, what: str) -> Any:
         raise UserError(f"{what} {path} is not JSON: {shown(error, 100)}.") from None
 
 
-def python_path(root: Path = ROOT) -> str:
-    """The PYTHONPATH of a new process that is to find the packages in `root`."""
-    return os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+def python_path() -> str:
+    """The PYTHONPATH of a new process that is to find this package."""
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def user_cache() -> Path:

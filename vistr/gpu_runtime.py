@@ -45,6 +45,8 @@ LATER = (
 SYSTEM_HOME = Path("/usr/local/cuda")
 # Where the loader looks by itself; the first one is written into the plugin.
 SYSTEM_PLACES = (SYSTEM_HOME / "lib64", Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"))
+# Names a folder of stand-ins for CUDA (vistr/devices), for rehearsals and tests without a GPU.
+STAND_INS = "VISTR_STAND_INS"
 HOW_TO_GET = "pip install -e .[gpu]"
 NVCC = """\
 #!/bin/sh
@@ -71,17 +73,20 @@ def prepare(site_packages: Path | None = None, cache: Path | None = None) -> Run
     CUDA_HOME becomes a folder in the cache, and the libraries are loaded into this process; processes it starts find
     them by LD_LIBRARY_PATH.
     """
-    if not has_driver():
-        return None
-    global _prepared
+    if load_stand_ins() or not has_driver():
+        return _prepared
     cache = cache or user_cache()
     system, folder = system_cuda(), wheels_folder(site_packages)
     # A process that another one has started finds the other's CUDA_HOME: no system's.
     if system is not None and system.parent != cache:
         os.environ.setdefault("CUDA_HOME", str(system))
         return Runtime(system, ours=False)
-    if missing_libraries(folder):
-        return None
+    return None if missing_libraries(folder) else load_wheels(folder, cache)
+
+
+def load_wheels(folder: Path, cache: Path) -> Runtime:
+    """Load the libraries of the wheels in `folder` into this process, and point CUDA_HOME at them."""
+    global _prepared
     home = make_home(folder, cache)
     lib64 = str(home / "lib64")
     os.environ["CUDA_HOME"] = str(home)
@@ -94,6 +99,18 @@ def prepare(site_packages: Path | None = None, cache: Path | None = None) -> Run
             ctypes.CDLL(f"{lib64}/{name}", mode=ctypes.RTLD_GLOBAL)
     _prepared = Runtime(home, ours=True)
     return _prepared
+
+
+def load_stand_ins() -> bool:
+    """Load the stand-ins that the environment names, which compute nothing; whether it names any."""
+    folder = os.environ.get(STAND_INS)
+    if folder is None:
+        return False
+    if _prepared is None:
+        from vistr.devices import stand_ins
+
+        stand_ins.load(Path(folder))
+    return True
 
 
 def has_driver() -> bool:

@@ -17,7 +17,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dataset.split": ("holdout", "train", "valid", "test"),
     "sequence_head": ("dilated", "dense"),
     "task.name": (
-        *("train", "evaluate", "infer", "score", "view", "benchmark", "compare"),
+        *("train", "evaluate", "infer", "score", "view", "benchmark", "rehearse", "compare"),
         *("convert", "inspect", "average", "export"),
     ),
     "direction": ("maximize", "minimize"),
@@ -60,6 +60,7 @@ _POSITIVE = (
     "task.repeats",
     "task.sweep_frames",
     "task.num_videos",
+    "task.objects",
     "device.threads",
 )
 _ABOVE_ZERO = (

@@ -116,6 +116,8 @@ class Task:
     The keys from `repeats` to `limit_minutes` serve `benchmark` alone: the warm runs of each measurement, and what
     is measured. Empty lists of the sweep follow from the size and `num_frames`; a point of it that takes longer
     than `limit_minutes` is given up. `num_videos` serves `view` alone: how many videos get a page (null: all).
+    `objects` serves `rehearse` alone: the numbers of objects to rehearse a training step with (an empty list: 1, 4
+    and `num_instances`); it takes `height`, `width` and `repeats` too.
     """
 
     name: str = "train"
@@ -138,6 +140,7 @@ class Task:
     sweep_heights: list[int] = field(default_factory=list)
     limit_minutes: float = 10.0
     num_videos: int | None = 20
+    objects: list[int] = field(default_factory=list)
 
 
 @dataclass

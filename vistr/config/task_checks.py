@@ -61,6 +61,10 @@ def check_task(config: Config) -> None:
         given = [key for key in ("height", "width") if getattr(config.task, key) is not None]
         if len(given) == 1:
             raise UserError(f"task.{given[0]}= alone is not enough: give both task.height= and task.width=.")
+    if task == "rehearse" and any(n > config.num_instances for n in config.task.objects):
+        raise UserError(
+            f"task.objects={config.task.objects}: a clip has at most num_instances={config.num_instances} objects."
+        )
     _check_output(config)
 
 

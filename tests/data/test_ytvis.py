@@ -183,3 +183,49 @@ def test_missing_images_are_counted_and_the_first_is_named(tiny):
     dataset.image("video1/00000.jpg").unlink()
     with pytest.raises(UserError, match=r"video 100, frame 2\) and 1 more$"):
         check_images(video_set)
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "/etc/passwd", "video0/../../x.png", "..", "a\0.png", "\ud800.png", "", "."]
+)
+def test_file_names_that_leave_the_folder_are_refused(tiny, name):
+    dataset = tiny(3)
+    dataset.content["videos"][0]["file_names"][1] = name
+    with pytest.raises(UserError, match=r"video 100, frame 1: .* is not a file name inside the folder of images"):
+        dataset.read()
+
+
+@pytest.mark.parametrize("area", ["x", float("nan"), float("inf"), -1, True, 10**400, [1]])
+def test_areas_that_are_no_numbers_of_pixels_are_refused(tiny, area):
+    dataset = tiny(3)
+    dataset.annotation["areas"] = [None, area, 3]
+    with pytest.raises(UserError, match="frame 1: an area is a number of pixels or null, not"):
+        dataset.read()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.content["videos"][0].update(height=10**6),
+        lambda d: d.content["videos"][0].update(id=10**30),
+        lambda d: d.content["videos"][0]["file_names"].__setitem__(0, "x" * 5000),
+        lambda d: d.annotation.update(iscrowd=7),
+        lambda d: d.annotation.update(iscrowd=[]),
+        lambda d: d.annotation.update(bboxes=[[1, "a" * 5000, 2, 3]] * 3),
+        lambda d: d.annotation.update(bboxes=[[1, 10**400, 2, 3]] * 3),
+        lambda d: d.annotation.update(segmentations="x" * 5000),
+        lambda d: d.content.update(categories=[{"id": 10**300}]),
+    ],
+)
+def test_odd_values_are_one_short_sentence(tiny, change):
+    dataset = tiny(3)
+    change(dataset)
+    with pytest.raises(UserError) as error:
+        check_images(dataset.read())
+    assert len(str(error.value).replace(str(dataset.annotation_file.parent), "")) <= 300
+
+
+def test_names_of_half_characters_can_be_printed(tiny):
+    dataset = tiny(3)
+    dataset.content["categories"][0]["name"] = "\ud800"
+    assert "?" in dataset.read().names

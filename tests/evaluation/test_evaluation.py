@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from vistr.data.segmentation import area, to_rle
 from vistr.errors import UserError
 from vistr.evaluation.accumulation import category_curves
 from vistr.evaluation.matching import match_group
@@ -21,13 +23,13 @@ from vistr.evaluation.ytvis import evaluate
 CASES = json.loads(gzip.decompress((Path(__file__).parents[1] / "data/ytvis_eval/cases.json.gz").read_bytes()))
 SCORED = [name for name, case in CASES.items() if "error" not in case["expected"]]
 CRASHING = {
-    "probes/gt_missing_areas": "annotation 1 .*'areas'",
     "probes/gt_missing_iscrowd": "annotation 1 .*'iscrowd'",
     "probes/missing_score": r"entry 0 \(video 63\) has no 'score'",
     "probes/result_polygon": r"entry 0 \(video 63\), frame 0: .*compressed RLE",
     "probes/result_uncompressed_rle": r"entry 0 \(video 63\), frame 0: .*compressed RLE",
     "probes/unknown_video": r"entry \d+ \(video \d+\) is of a video",
 }
+WITHOUT_AREAS = "probes/gt_missing_areas"  # the official code crashes: areas are taken from the masks here
 SUSPICIOUS = {
     "d_empty_list": "empty list",
     "probes/no_gt_at_all": "no annotations",
@@ -43,6 +45,7 @@ SUSPICIOUS = {
     "probes/gt_category_missing": "category_id that the truth does not list",
     "probes/gt_duplicate_ids": "id used again",
     "probes/gt_id_zero": "id 0",
+    "probes/extreme_scores": "scores outside 0 to 1",
     "b_edge": "category_id that the truth does not list",
 }
 
@@ -53,7 +56,7 @@ def near(value: Any) -> Any:
 
 def test_all_55_cases_are_here() -> None:
     assert len(CASES) == 55
-    assert set(CRASHING) == set(CASES) - set(SCORED) - {"d_empty_list"}
+    assert set(CRASHING) == set(CASES) - set(SCORED) - {"d_empty_list", WITHOUT_AREAS}
 
 
 @pytest.mark.parametrize("name", SCORED)
@@ -164,7 +167,15 @@ def annotation(**changes: Any) -> dict[str, Any]:
         (changed(videos=[{"id": "a"}]), r"videos\[0\] has no integer 'id'"),
         (changed(annotations=[{"id": 3}]), "annotation 3 has no integer 'video_id'"),
         (annotation(segmentations=None), "annotation .* has no list 'segmentations'"),
-        (annotation(areas=["big"]), "neither a number nor null"),
+        (annotation(areas=["big"]), "neither a number of pixels nor null"),
+        (annotation(areas=[float("nan")]), "neither a number of pixels nor null"),
+        (annotation(areas=[float("inf")]), "neither a number of pixels nor null"),
+        (annotation(areas=[-5]), "neither a number of pixels nor null"),
+        (annotation(areas=[10**400]), "neither a number of pixels nor null"),
+        (annotation(areas=3), "'areas' is no list"),
+        (annotation(iscrowd=7), "'iscrowd': set it to 0 or 1, not 7"),
+        (annotation(category_id=True), "no integer 'category_id'"),
+        (changed(videos=[{"id": True}]), r"videos\[0\] has no integer 'id'"),
         (annotation(segmentations=[[[1, 2, 3]]]), "annotation .*, frame 0: a polygon"),
         (annotation(segmentations=[None, {"size": [4, 4], "counts": [3]}]), "frame 1: .*cover 3"),
     ],
@@ -179,6 +190,10 @@ def test_truth_that_is_no_truth_is_named(truth: Any, message: str) -> None:
     [
         ({"score": "0.5"}, r"entry 1 \(video \d+\) has no 'score'"),
         ({"score": float("nan")}, r"entry 1 \(video \d+\) has no 'score'"),
+        ({"score": float("inf")}, r"entry 1 \(video \d+\) has no 'score'"),
+        ({"score": -float("inf")}, r"entry 1 \(video \d+\) has no 'score'"),
+        ({"score": 10**400}, r"entry 1 \(video \d+\) has no 'score'"),
+        ({"score": True}, r"entry 1 \(video \d+\) has no 'score'"),
         ({"video_id": "x"}, "entry 1 .* is of a video"),
         ({"segmentations": None}, "entry 1 .* has no list 'segmentations'"),
         ({"segmentations": ["abc"]}, "entry 1 .*, frame 0: .* compressed RLE"),
@@ -208,3 +223,79 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         evaluate(tmp_path / "missing.json", [])
     with pytest.raises(UserError, match="the results should be a list"):
         evaluate(changed(), {"results": []})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("missing", ["no key", "null", "nulls"])
+def test_truth_without_areas_is_scored_by_its_masks(missing: str) -> None:
+    case = CASES["probes/ties_in_video"]
+    evaluate(CASES[WITHOUT_AREAS]["gt"], CASES[WITHOUT_AREAS]["results"])
+    truth = copy.deepcopy(case["gt"])
+    for entry in truth["annotations"]:
+        masks = [None if not rle else area(to_rle(rle, *rle["size"])) for rle in entry["segmentations"]]
+        assert entry["areas"] == masks
+        if missing == "no key":
+            del entry["areas"]
+        else:
+            entry["areas"] = None if missing == "null" else [None] * len(masks)
+    evaluation = evaluate(truth, case["results"])
+    assert evaluation.figures == near(evaluate(case["gt"], case["results"]).figures)
+    assert "without areas, they are taken from the masks" in "\n".join(evaluation.warnings)
+
+
+def test_what_was_done_with_duplicates_is_said() -> None:
+    case = CASES["probes/ties_in_video"]
+    twice = [*case["results"], case["results"][0]]
+    (warning,) = evaluate(case["gt"], twice).warnings
+    assert warning.startswith("a result given twice, both are scored: the results: entry")
+    again = {"id": case["results"][0]["category_id"], "name": "other"}
+    truth = changed(categories=[*case["gt"]["categories"], again])
+    evaluation = evaluate(truth, case["results"])
+    assert "an id of 'categories' used again, the last entry counts" in "\n".join(evaluation.warnings)
+    assert "other" in {row["name"] for row in evaluation.per_category.values()}
+
+
+def test_names_that_are_no_text_can_be_printed() -> None:
+    truth = changed()
+    truth["categories"][0]["name"] = "\ud800 cat"
+    assert evaluate(truth, CASES["probes/ties_in_video"]["results"]).table().encode()
+
+
+def archive(path: Path, **files: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as written:
+        for name, content in files.items():
+            written.writestr(name.replace("_json", ".json"), content)
+    return path
+
+
+def test_the_zip_for_the_evaluation_server_scores_like_the_file_in_it(tmp_path: Path) -> None:
+    case = CASES["b_edge"]
+    path = archive(tmp_path / "results.zip", results_json=json.dumps(case["results"]).encode(), readme=b"x")
+    assert evaluate(case["gt"], path).figures == evaluate(case["gt"], case["results"]).figures
+
+
+def test_zips_that_hold_no_results_are_one_sentence(tmp_path: Path) -> None:
+    whole = archive(tmp_path / "a.zip", results_json=json.dumps(CASES["b_edge"]["results"]).encode()).read_bytes()
+    bent = {
+        "none": archive(tmp_path / "b.zip", readme=b"x").read_bytes(),
+        "two": archive(tmp_path / "c.zip", a_json=b"[]", b_json=b"[]").read_bytes(),
+        "bomb": archive(tmp_path / "d.zip", a_json=bytes(70 * 2**20)).read_bytes(),
+        "no json": archive(tmp_path / "e.zip", a_json=b"[" * 100_000).read_bytes(),
+        "cut": whole[: len(whole) // 2],
+        "flipped": whole[:200] + bytes([whole[200] ^ 255]) + whole[201:],
+        "encrypted": whole[:6]
+        + b"\1"
+        + whole[7:-60].replace(b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0")
+        + whole[-60:],
+    }
+    for name, content in bent.items():
+        path = tmp_path / f"{name}.zip"
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"{name}\.zip") as error:
+            evaluate(CASES["b_edge"]["gt"], path)
+        assert len(str(error.value)) <= 300 + len(str(tmp_path))
+
+
+def test_json_that_is_nested_too_deeply_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"deep\.json is not JSON"):
+        evaluate(tmp_path / "deep.json", [])

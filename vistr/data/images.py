@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -43,16 +43,6 @@ def natural(path: Path | str) -> list[tuple[int, int, str]]:
 def is_hidden(path: Path) -> bool:
     """Whether a file or folder is one that systems and tools leave beside the user's own."""
     return path.name.startswith(".") or path.name in ("__MACOSX", "@eaDir")
-
-
-def is_inside(name: str) -> bool:
-    """Whether a file name of an annotation file stays inside the folder it is looked for in, and can be one."""
-    try:
-        name.encode()  # JSON may hold halves of characters
-    except UnicodeEncodeError:
-        return False
-    path = PurePosixPath(name)
-    return "\0" not in name and not path.is_absolute() and ".." not in path.parts and bool(path.name)
 
 
 def entries_of(folder: Path) -> list[Path]:

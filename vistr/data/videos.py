@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from vistr.data.segmentation import RLE
-from vistr.errors import UserError
+from vistr.errors import UserError, shortened
 
 Box = tuple[float, float, float, float]
 
@@ -82,7 +82,7 @@ def check_images(video_set: VideoSet) -> None:
                 folder = path.parent
                 listings[folder] = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
             if path.name not in listings[path.parent]:
-                missing.append(f"{path} (video {video.id}, frame {frame})")
+                missing.append(f"{shortened(path, 150)} (video {video.id}, frame {frame})")
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"{video_set.annotation_file} names images that do not exist: {missing[0]}{more}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +10,15 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
+from vistr.data.box_check import BoxCheck
 from vistr.data.segmentation import RLE, to_rle
+from vistr.data.values import is_finite, is_inside, printable
 from vistr.data.videos import Annotation, Box, Category, Video, VideoSet, check_images
-from vistr.errors import UserError
+from vistr.errors import UserError, shown
 
 __all__ = ["Annotation", "Box", "Category", "Video", "VideoSet", "check_images", "read_ytvis"]
+
+MAX_ID, MAX_SIDE = 2**63 - 1, 2**16
 
 
 def read_ytvis(annotation_file: Path, image_folder: Path) -> VideoSet:
@@ -38,6 +41,7 @@ def read_ytvis(annotation_file: Path, image_folder: Path) -> VideoSet:
     reader.refuse_duplicates("video", (video.id for video in videos))
     category_ids = {category.id for category in categories}
     annotations = reader.annotations(content.get("annotations"), videos, category_ids)
+    reader.box_check.finish()
     return VideoSet(
         annotation_file,
         image_folder,
@@ -57,7 +61,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"cannot read the annotation file {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
+        raise UserError(f"{path} is not JSON: {shown(error, 100)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a JSON {type(content).__name__}, not an object with 'videos'")
     return content
@@ -68,21 +72,24 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.box_check = BoxCheck(str(path))
 
     def category(self, entry: Any) -> Category:
         identifier = self.whole_number(entry, "id", "a category")
-        return Category(identifier, str(entry.get("name", identifier)))
+        return Category(identifier, printable(str(entry.get("name", identifier))))
 
     def video(self, entry: Any) -> Video:
         identifier = self.whole_number(entry, "id", "a video")
         place = f"video {identifier}"
-        height, width = (self.whole_number(entry, key, place, 1) for key in ("height", "width"))
+        height, width = (self.whole_number(entry, key, place, 1, MAX_SIDE) for key in ("height", "width"))
         names = entry.get("file_names")
         if not isinstance(names, list) or not names:
             raise UserError(f"{self.path}: {place} has no frames (its 'file_names' is missing or empty)")
         for frame, name in enumerate(names):
-            if not isinstance(name, str) or not name:
-                raise UserError(f"{self.path}: {place}, frame {frame}: {name!r} is not a file name")
+            if not isinstance(name, str) or not is_inside(name):
+                raise UserError(
+                    f"{self.path}: {place}, frame {frame}: {shown(name)} is not a file name inside the folder of images"
+                )
         return Video(identifier, height, width, tuple(names), ())
 
     def annotations(self, entries: Any, videos: Iterable[Video], category_ids: set[int]) -> dict[int, list[Annotation]]:
@@ -115,14 +122,21 @@ class _Reader:
             boxes = [None if rle is None else _box_of(rle) for rle in rles]
         else:
             boxes = [self.box(box, f"{place}, frame {frame}") for frame, box in enumerate(written)]
+            self.box_check.add(place, rles, boxes)
         areas = self.per_frame(entry, "areas", place, len(video)) or [None] * len(video)
+        for frame, value in enumerate(areas):
+            if value is not None and not (is_finite(value) and value >= 0):
+                number = f"an area is a number of pixels or null, not {shown(value, 40)}"
+                raise UserError(f"{self.path}: {place}, frame {frame}: {number}")
+        if (crowd := entry.get("iscrowd")) not in (0, 1, None):
+            raise UserError(f"{self.path}: {place}: 'iscrowd' must be 0 or 1, not {shown(crowd, 40)}")
         return Annotation(
             entry["id"],
             entry["category_id"],
             tuple(rle if box else None for rle, box in zip(rles, boxes, strict=True)),
             tuple(box if rle else None for rle, box in zip(rles, boxes, strict=True)),
             tuple(areas),
-            bool(entry.get("iscrowd", 0)),
+            bool(crowd),
         )
 
     def per_frame(self, entry: dict[str, Any], key: str, place: str, length: int) -> list[Any] | None:
@@ -130,7 +144,7 @@ class _Reader:
         if values is None:
             return None
         if not isinstance(values, list) or len(values) != length:
-            found = f"{len(values)} entries" if isinstance(values, list) else repr(values)[:40]
+            found = f"{len(values)} entries" if isinstance(values, list) else shown(values, 40)
             number = f"'{key}' needs one entry for each of {length} frames, not {found}"
             raise UserError(f"{self.path}: {place}: {number}")
         return values
@@ -144,17 +158,17 @@ class _Reader:
     def box(self, box: Any, place: str) -> Box | None:
         if box is None:
             return None
-        if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(value) for value in box):
-            raise UserError(f"{self.path}: {place}: a box is [x, y, width, height] or null, not {box!r}")
+        if not isinstance(box, list) or len(box) != 4 or not all(map(is_finite, box)):
+            raise UserError(f"{self.path}: {place}: a box is [x, y, width, height] or null, not {shown(box)}")
         x, y, width, height = box
         return (x, y, width, height)
 
-    def whole_number(self, entry: Any, key: str, place: str, least: int | None = None) -> int:
+    def whole_number(self, entry: Any, key: str, place: str, least: int = -MAX_ID, most: int = MAX_ID) -> int:
         if not isinstance(entry, dict):
-            raise UserError(f"{self.path}: {place} is {repr(entry)[:40]}, not an object with '{key}'")
+            raise UserError(f"{self.path}: {place} is {shown(entry, 40)}, not an object with '{key}'")
         value = entry.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
-            raise UserError(f"{self.path}: {place}: '{key}' must be a whole number, not {repr(value)[:40]}")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise UserError(f"{self.path}: {place}: '{key}' must be a whole number, not {shown(value, 40)}")
         return value
 
     def refuse_duplicates(self, kind: str, identifiers: Iterable[int]) -> None:
@@ -168,7 +182,3 @@ class _Reader:
 def _box_of(rle: RLE) -> Box:
     x, y, width, height = (float(value) for value in coco_mask.toBbox(rle))
     return x, y, width, height
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

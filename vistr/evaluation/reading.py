@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-import numbers
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from vistr.data.segmentation import RLE, area, rle_size, to_rle
-from vistr.errors import UserError
+from vistr.data.values import is_finite, printable
+from vistr.errors import UserError, shown
+from vistr.evaluation.results_file import read_results
 
 Key = tuple[int, int]
 
@@ -72,10 +71,10 @@ def read(truth: Mapping[str, Any] | str | Path, results: list[Any] | str | Path)
     results_name, results_content = _load(results, "the results")
     if not isinstance(truth_content, Mapping):
         raise UserError(f"{truth_name} is no YouTube-VIS annotation file: it should be an object with 'videos'")
-    categories = {entry["id"]: entry for entry in _entries(truth_content, "categories", truth_name)}
-    videos = {entry["id"]: entry for entry in _entries(truth_content, "videos", truth_name)}
-    names = {number: str(categories[number].get("name", number)) for number in sorted(categories)}
-    contents = Contents(names, dict(sorted(videos.items())))
+    suspicions = Suspicions()
+    categories, videos = (_by_id(truth_content, key, truth_name, suspicions) for key in ("categories", "videos"))
+    names = {number: printable(str(categories[number].get("name", number))) for number in sorted(categories)}
+    contents = Contents(names, dict(sorted(videos.items())), suspicions=suspicions)
     _read_truth(truth_content, truth_name, contents)
     if not isinstance(results_content, list):
         raise UserError(f"{results_name} should be a list of results: [{{'video_id': ..., 'score': ..., ...}}]")
@@ -86,12 +85,16 @@ def read(truth: Mapping[str, Any] | str | Path, results: list[Any] | str | Path)
 def _load(source: Any, what: str) -> tuple[str, Any]:
     if not isinstance(source, str | Path):
         return what, source
-    try:
-        return str(source), json.loads(Path(source).read_bytes())
-    except OSError as error:
-        raise UserError(f"{source}: {what} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{source} is not JSON: {error}") from None
+    return str(source), read_results(Path(source), what)
+
+
+def _by_id(content: Mapping[str, Any], key: str, name: str, suspicions: Suspicions) -> dict[int, Mapping[str, Any]]:
+    found: dict[int, Mapping[str, Any]] = {}
+    for entry in _entries(content, key, name):
+        if entry["id"] in found:
+            suspicions.add(f"an id of '{key}' used again, the last entry counts", f"{name}: {entry['id']}")
+        found[entry["id"]] = entry
+    return found
 
 
 def _entries(content: Mapping[str, Any], key: str, name: str) -> list[Mapping[str, Any]]:
@@ -99,7 +102,7 @@ def _entries(content: Mapping[str, Any], key: str, name: str) -> list[Mapping[st
     if not isinstance(entries, list):
         raise UserError(f"{name} has no list '{key}'")
     for index, entry in enumerate(entries):
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("id"), int):
+        if not isinstance(entry, Mapping) or not _is_id(entry.get("id")):
             raise UserError(f"{name}: {key}[{index}] has no integer 'id'")
     return entries
 
@@ -123,7 +126,7 @@ def _read_truth(content: Mapping[str, Any], name: str, contents: Contents) -> No
 def _is_listed(entry: Mapping[str, Any], where: str, contents: Contents) -> bool:
     """Whether an annotation is of a listed video and category: the official evaluation skips the others."""
     for key, known in (("video_id", contents.videos), ("category_id", contents.categories)):
-        if not isinstance(entry.get(key), int):
+        if not _is_id(entry.get(key)):
             raise UserError(f"{where} has no integer '{key}'")
         if entry[key] not in known:
             contents.suspicions.add(f"{key} that the truth does not list, left out", f"{where}: {entry[key]}")
@@ -132,13 +135,15 @@ def _is_listed(entry: Mapping[str, Any], where: str, contents: Contents) -> bool
 
 
 def _truth_track(entry: Mapping[str, Any], where: str, contents: Contents) -> TruthTrack:
-    for key in ("segmentations", "areas"):
-        if not isinstance(entry.get(key), list):
-            raise UserError(f"{where} has no list '{key}': give it one entry a frame, null where absent")
-    if not isinstance(entry.get("iscrowd"), int):
-        raise UserError(f"{where} has no 'iscrowd': set it to 0 or 1")
-    if not all(value is None or isinstance(value, numbers.Real) for value in entry["areas"]):
-        raise UserError(f"{where}: 'areas' holds something that is neither a number nor null")
+    if not isinstance(entry.get("segmentations"), list):
+        raise UserError(f"{where} has no list 'segmentations': give it one entry a frame, null where absent")
+    if entry.get("iscrowd") not in (0, 1):
+        raise UserError(f"{where} has no 'iscrowd': set it to 0 or 1, not {shown(entry.get('iscrowd'), 40)}")
+    stated = entry.get("areas")
+    if stated is not None and not isinstance(stated, list):
+        raise UserError(f"{where}: 'areas' is no list: give it one entry a frame, null where absent")
+    if not all(value is None or (is_finite(value) and value >= 0) for value in stated or ()):
+        raise UserError(f"{where}: 'areas' holds something that is neither a number of pixels nor null")
     if entry["id"] == 0:
         contents.suspicions.add("the official evaluation never credits annotation id 0", where)
     video = contents.videos[entry["video_id"]]
@@ -151,30 +156,45 @@ def _truth_track(entry: Mapping[str, Any], where: str, contents: Contents) -> Tr
         return to_rle(segmentation, *(rle_size(segmentation) if isinstance(segmentation, dict) else size))
 
     masks = _read_masks(entry["segmentations"], read_mask, video, where, contents.suspicions)
-    return TruthTrack(entry["id"], masks, _mean_area(entry["areas"]), bool(entry["iscrowd"]))
+    if not any(stated or ()) and (measured := [area(rle) for rle in masks if rle is not None]):
+        contents.suspicions.add("without areas, they are taken from the masks", where)
+        stated = measured
+    return TruthTrack(entry["id"], masks, _mean_area(stated or []), bool(entry["iscrowd"]))
 
 
 def _read_results(entries: list[Any], name: str, contents: Contents) -> None:
     if not entries:
         contents.suspicions.add("nothing to score", f"{name} is an empty list")
+    seen: dict[Any, int] = {}
     for index, entry in enumerate(entries):
         where = f"{name}: entry {index}"
         if not isinstance(entry, Mapping) or not all(key in entry for key in ("video_id", "category_id")):
             raise UserError(f"{where} is not a result with 'video_id', 'category_id', 'score', 'segmentations'")
         video, category = entry["video_id"], entry["category_id"]
-        where = f"{where} (video {video})"
-        if not isinstance(video, int) or video not in contents.videos:
+        where = f"{where} (video {shown(video, 40)})"
+        if not _is_id(video) or video not in contents.videos:
             raise UserError(f"{where} is of a video that the truth does not list: remove it or check the id")
-        if not isinstance(category, int) or category not in contents.categories:
-            contents.suspicions.add("category_id that the truth does not list, left out", f"{where}: {category}")
+        if not _is_id(category) or category not in contents.categories:
+            kind = "category_id that the truth does not list, left out"
+            contents.suspicions.add(kind, f"{where}: {shown(category, 40)}")
             continue
-        contents.results.setdefault((video, category), []).append(_result_track(index, entry, where, contents))
+        track = _result_track(index, entry, where, contents)
+        first = seen.setdefault((video, category, track.score, _code(track)), index)
+        if first != index and any(rle is not None for rle in track.segmentations):
+            contents.suspicions.add("a result given twice, both are scored", f"{where} equals entry {first}")
+        contents.results.setdefault((video, category), []).append(track)
+
+
+def _code(track: ResultTrack) -> int:
+    return hash(tuple(None if rle is None else rle["counts"] for rle in track.segmentations))
 
 
 def _result_track(index: int, entry: Mapping[str, Any], where: str, contents: Contents) -> ResultTrack:
-    score = entry.get("score")
-    if not isinstance(score, numbers.Real) or math.isnan(score):
-        raise UserError(f"{where} has no 'score': give it a number")
+    score: Any = entry.get("score")
+    if not is_finite(score):
+        raise UserError(f"{where} has no 'score': give it a number, not {shown(score, 40)}")
+    if not 0 <= score <= 1:
+        contents.suspicions.add("scores outside 0 to 1, ranked as they are", f"{where}: {score:g}")
     if not isinstance(entry.get("segmentations"), list):
         raise UserError(f"{where} has no list 'segmentations': give it one RLE a frame, null where absent")
 
@@ -213,6 +233,10 @@ def _read_masks(
         example = f"{where}: {len(masks)} segmentations, {length} frames"
         suspicions.add("segmentations for another number of frames than their video has", example)
     return masks
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _mean_area(areas: list[Any]) -> float:

@@ -7,10 +7,11 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vistr.data.images import is_inside, natural
-from vistr.data.importing.entries import Entry, is_finite
+from vistr.data.images import natural
+from vistr.data.importing.entries import Entry
 from vistr.data.importing.writing import ImportedVideo, Scale, open_video
 from vistr.data.segmentation import decode, encode, to_rle
+from vistr.data.values import is_finite, is_inside
 from vistr.errors import UserError, shown
 from vistr.files import read_json
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from vistr.data.values import is_finite, is_printable
 from vistr.errors import UserError, shown
 
 MAX_POINTS = 100_000  # of an outline
@@ -57,22 +57,3 @@ class Entry:
             if not isinstance(value, list) or len(value) != 2 or not all(map(is_finite, value)):
                 raise UserError(f"{self.place}: '{key}' holds {shown(value, 40)}, which is no point [x, y]")
         return [(float(x), float(y)) for x, y in values]
-
-
-def is_finite(value: Any) -> bool:
-    """Whether a value of a JSON file is a number that a float holds."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number of hundreds of digits
-        return False
-
-
-def is_printable(text: str) -> bool:
-    """Whether a text can be written as UTF-8: JSON may hold halves of characters."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text

@@ -1,0 +1,37 @@
+"""Values of JSON files: what is a number, what is a text, what is a file name."""
+
+from __future__ import annotations
+
+import math
+from pathlib import PurePosixPath
+from typing import Any
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a number that a float holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text can be written as UTF-8: JSON may hold halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def printable(text: str) -> str:
+    """The text with a question mark for what cannot be written as UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file name stays inside the folder it is looked for in, and can be one."""
+    path = PurePosixPath(name)
+    return is_printable(name) and not path.is_absolute() and ".." not in path.parts and bool(path.name)

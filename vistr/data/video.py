@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from vistr.data.containers import Reader, moving_stream, open_container, square_size
 from vistr.errors import UserError
 
 Pixels = NDArray[np.uint8]
@@ -23,6 +25,9 @@ VIDEOS = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts"),
     *(".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".vob", ".mxf", ".dv", ".mjpeg", ".h264", ".hevc"),
 )
+
+VARIES = 0.25  # of the usual distance of two frames: more than the milliseconds that some containers round to
+TICK = Fraction(1, 10_000)  # of a second; MPEG-4 takes no finer one
 
 # Encoders in the order of preference; wheels of PyAV built elsewhere may lack the first.
 _ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -36,9 +41,10 @@ _ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
 class VideoFile:
     """The frames of a video file as uint8 `[H, W, 3]` RGB, turned upright, decoded anew by every iteration.
 
-    `size` is the upright (height, width); `frames_per_second` the mean rate (None: the file says none);
-    `num_frames` what the file says or its duration suggests (None: neither). Where packets are damaged or
-    missing, the frames that decode come all the same and `lost` says, after an iteration, what did not.
+    `size` is the upright (height, width) with square pixels; `frames_per_second` the mean rate (None: the file says
+    none); `num_frames` what the file says or its duration suggests (None: neither); `times`, after an iteration, the
+    seconds at which the frames are shown where their rate varies. Where packets are damaged or missing, the frames
+    that decode come all the same and `lost` says, after an iteration, what did not.
 
     Raises:
         UserError: the file is no video, has no frame that decodes, or its frames change their size.
@@ -50,7 +56,6 @@ class VideoFile:
         self.times: Sequence[float] | None = None
         self.frames_per_second: float | None = None
         self.num_frames: int | None = None
-        self._exact = False
         first = next(iter(self), None)
         if first is None:
             raise UserError(f"{path} holds no frame that can be decoded.")
@@ -58,63 +63,91 @@ class VideoFile:
 
     def __iter__(self) -> Iterator[Pixels]:
         size: tuple[int, ...] | None = None
-        count, damaged = 0, 0
-        with _open(self.path) as container:
-            stream = container.streams.video[0]
+        times = array("d")
+        with open_container(self.path) as container:
+            stream = moving_stream(container, self.path)
             stream.thread_type = "AUTO"
             self._describe(container, stream)
-            for frame in _decoded(container, stream):
-                if frame is None:
-                    damaged += 1
-                    continue
-                pixels = _upright(frame)
+            reader = Reader(container, stream)
+            for count, frame in enumerate(reader):
+                pixels = _upright(frame, square_size(stream, frame))
                 if size is not None and pixels.shape != size:
                     raise UserError(
                         f"{self.path}: frame {count} is {pixels.shape[1]}x{pixels.shape[0]}, the frames before are "
                         f"{size[1]}x{size[0]}: convert it to one size first."
                     )
                 size = pixels.shape
-                damaged += frame.is_corrupt
-                count += 1
+                reader.damaged += frame.is_corrupt
+                times.append(float("nan") if frame.time is None else frame.time)
                 yield pixels
-        self.lost = self._losses(count, damaged)
+            self._losses(len(times), reader, container, stream)
+        self._settle(np.frombuffer(times, np.float64))
 
     def _describe(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+        if self.num_frames is not None or self.frames_per_second is not None:
+            return  # known from an iteration before
         rate = stream.average_rate or stream.guessed_rate
         self.frames_per_second = float(rate) if rate else None
-        self.num_frames, self._exact = stream.frames or None, stream.frames > 0
-        if self.num_frames is None and self.frames_per_second and container.duration:
-            self.num_frames = max(round(container.duration / av.time_base * self.frames_per_second), 1)
+        self.num_frames = stream.frames or None
+        duration = _seconds(container, stream)
+        if self.frames_per_second and duration:
+            by_duration = max(round(duration * self.frames_per_second), 1)
+            self.num_frames = min(self.num_frames or by_duration, by_duration)
 
-    def _losses(self, count: int, damaged: int) -> str | None:
-        # A number that follows from the duration may be off by a few.
-        expected = (self.num_frames or 0) - (0 if self._exact else 2 + (self.num_frames or 0) // 20)
-        if self.num_frames and count < expected:
-            total = f"{self.num_frames}" if self._exact else f"about {self.num_frames}"
-            return (
-                f"{self.path} is cut short or damaged: {count} of its {total} frames could be decoded, "
+    def _settle(self, times: NDArray[np.float64]) -> None:
+        """What is known once all frames were seen: their number, their rate, and when they are shown."""
+        self.num_frames = len(times)
+        steps = np.diff(times)
+        if not len(steps) or not (steps > 0).all():
+            return
+        usual = float(np.median(steps))
+        rate = len(steps) / float(times[-1] - times[0])
+        if np.abs(steps - usual).max() > VARIES * usual:
+            self.times = times - times[0]
+            self.frames_per_second = rate
+        elif self.frames_per_second is None or abs(rate / self.frames_per_second - 1) > 0.01:
+            self.frames_per_second = rate
+
+    def _losses(
+        self, count: int, reader: Reader, container: av.container.InputContainer, stream: av.VideoStream
+    ) -> None:
+        expected, duration = stream.frames - reader.hidden, _seconds(container, stream)
+        rate = stream.average_rate
+        if stream.frames and duration and rate:
+            # An edit list may leave out the end, too.
+            expected = min(expected, round(duration * float(rate)))
+        ends = reader.end - (container.start_time or 0) / av.time_base
+        self.lost = None
+        if count < expected:
+            self.lost = (
+                f"{self.path} is cut short or damaged: {count} of its {expected} frames could be decoded, "
                 "the others are lost."
             )
-        if damaged:
-            return f"{self.path} is damaged: {damaged} of its packets could not be decoded whole; {count} frames could."
-        if self.path.suffix.lower() == ".gif" and _last_byte(self.path) != b";":
-            return f"{self.path} is cut short: {count} frames could be decoded, a GIF does not say how many there were."
-        return None
+        elif not stream.frames and _says_duration(container) and duration and ends < 0.95 * duration - 0.5:
+            self.lost = (
+                f"{self.path} is cut short or damaged: it ends after {ends:.1f} of {duration:.1f} seconds; {count} "
+                "frames could be decoded, the others are lost."
+            )
+        elif reader.damaged:
+            self.lost = (
+                f"{self.path} is damaged: {reader.damaged} of its packets could not be decoded whole; {count} frames "
+                "could."
+            )
+        elif self.path.suffix.lower() == ".gif" and _last_byte(self.path) != b";":
+            self.lost = (
+                f"{self.path} is cut short: {count} frames could be decoded, a GIF does not say how many there were."
+            )
 
 
-def _open(path: Path) -> av.container.InputContainer:
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        if path.is_file() and path.stat().st_size == 0:
-            raise UserError(f"{path} is empty: there is no video in it.") from error
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} is not a video that can be read ({reason}).") from error
-    if not container.streams.video:
-        kinds = " and ".join(sorted({stream.type for stream in container.streams})) or "data of an unknown kind"
-        container.close()
-        raise UserError(f"{path} has no video in it, only {kinds}.")
-    return container
+def _seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _says_duration(container: av.container.InputContainer) -> bool:
+    # Elsewhere FFmpeg estimates it.
+    return any(name in container.format.name for name in ("matroska", "webm", "flv", "asf", "mov"))
 
 
 def _last_byte(path: Path) -> bytes:
@@ -123,28 +156,12 @@ def _last_byte(path: Path) -> bytes:
         return file.read()
 
 
-def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[VideoFrame | None]:
-    """Frames as they are decoded, None for a packet that cannot be; a stream that breaks off just ends."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except (av.FFmpegError, OSError):
-            yield None
-            return
-        try:
-            yield from packet.decode()
-        except av.EOFError:
-            return
-        except av.FFmpegError:
-            yield None
+def _upright(frame: VideoFrame, size: tuple[int, int]) -> Pixels:
+    """The frame as it is meant to be seen: phones store it as the sensor lies, and a matrix beside it.
 
-
-def _upright(frame: VideoFrame) -> Pixels:
-    """The frame as it is meant to be seen: phones store it as the sensor lies, and a matrix beside it."""
-    pixels = cast(Pixels, frame.to_ndarray(format="rgb24"))
+    `size` is its (height, width) before it is turned.
+    """
+    pixels = cast(Pixels, frame.to_ndarray(format="rgb24", width=size[1], height=size[0]))
     matrix = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
     if matrix is None:
         return pixels
@@ -160,13 +177,15 @@ def _upright(frame: VideoFrame) -> Pixels:
 class VideoWriter:
     """Writes frames uint8 `[H, W, 3]` into an MP4 file: H.264 where that encoder is there, else MPEG-4 or VP9.
 
-    All frames have the first one's size. An odd side grows by one pixel, the border's copy: the usual players
+    All frames have the first one's size; `times` are the seconds they are shown at where that is not at an even rate.
+    An odd side grows by one pixel, the border's copy: the usual players
     take even sides only. Use it with `with`: the file appears when it is complete. OSError where it cannot be
     written.
     """
 
-    def __init__(self, path: Path, frames_per_second: float) -> None:
+    def __init__(self, path: Path, frames_per_second: float, times: Sequence[float] | None = None) -> None:
         self._rate = Fraction(frames_per_second).limit_denominator(1001)
+        self._times, self._count = times, 0
         self._path, self._draft = path, path.with_name(f".{path.name}")
         self._container = av.open(str(self._draft), "w", format="mp4", options={"movflags": "+faststart"})
         self._stream: av.VideoStream | None = None
@@ -194,13 +213,25 @@ class VideoWriter:
         pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._stream is None:
             self._stream = self._add_stream(*pixels.shape[:2])
-        self._container.mux(self._stream.encode(VideoFrame.from_ndarray(pixels, format="rgb24")))
+        frame = VideoFrame.from_ndarray(pixels, format="rgb24")
+        if self._times is not None and self._count < len(self._times):
+            after = self._times[self._count + 1 : self._count + 2]
+            shown = float(after[0] - self._times[self._count]) if len(after) else float(1 / self._rate)
+            frame.time_base = TICK
+            frame.pts, frame.duration = (max(round(at / TICK), 0) for at in (self._times[self._count], shown))
+        self._count += 1
+        self._container.mux(self._stream.encode(frame))
 
     def _add_stream(self, height: int, width: int) -> av.VideoStream:
         name, options = next((name, options) for name, options in _ENCODERS if name in av.codecs_available)
+        if self._times is not None:
+            # Frames that are coded out of order would shorten a file whose rate varies.
+            options = {**options, "bf": "0"}
         stream = self._container.add_stream(name, rate=self._rate, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        if self._times is not None:
+            stream.codec_context.time_base = TICK
         # The matrix the conversion from RGB uses; untagged, players would guess it from the size.
         stream.codec_context.colorspace = 5
         return stream

@@ -158,7 +158,8 @@ def _draw(config: Config, video: Found) -> None:
     shown = f"{len(video.tracks)} tracks (score {config.task.min_score:g} and more)"
     with _writing(video.folder, done="results.json and tracks.csv are complete"):
         video.folder.mkdir(parents=True, exist_ok=True)
-        with VideoWriter(video.folder / "overlay.mp4", rate) as writer:
+        times = video.source.times if config.task.frames_per_second is None else None
+        with VideoWriter(video.folder / "overlay.mp4", rate, times) as writer:
             write_report(
                 video.folder / "report.html",
                 progress.follow(_drawn_on_the_way(video, writer, sheet)),

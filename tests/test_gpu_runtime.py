@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ def site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "none"))
     monkeypatch.setenv("LD_LIBRARY_PATH", "/elsewhere")
     monkeypatch.setattr(gpu_runtime, "has_driver", lambda: True)
+    monkeypatch.setattr(gpu_runtime, "num_gpus", lambda: 1)
     monkeypatch.setattr(gpu_runtime, "_prepared", None)
     return folder
 
@@ -74,7 +76,6 @@ def test_a_complete_cuda_11_of_the_system_is_left_alone(
     monkeypatch.setenv("LD_LIBRARY_PATH", str(home / "lib64"))
     assert gpu_runtime.prepare(site_packages, tmp_path / "cache") == gpu_runtime.Runtime(home, ours=False)
     assert os.environ["LD_LIBRARY_PATH"] == str(home / "lib64")
-    assert loaded == []
     assert not (tmp_path / "cache").exists()
     (home / "lib64/libcudnn.so.8").unlink()
     runtime = gpu_runtime.prepare(site_packages, tmp_path / "cache")
@@ -92,6 +93,53 @@ def test_a_newer_cuda_is_not_what_the_plugin_wants(
     runtime = gpu_runtime.prepare(site_packages, tmp_path / "cache")
     assert runtime is not None
     assert runtime.ours
+
+
+def test_nccl_comes_from_the_wheel_beside_a_cuda_of_the_system_too(
+    site_packages: Path, tmp_path: Path, loaded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = system_cuda(tmp_path, "11.6")
+    monkeypatch.setenv("CUDA_HOME", str(home))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(home / "lib64"))
+    gpu_runtime.prepare(site_packages, tmp_path / "cache")
+    assert loaded == [str(site_packages / "nvidia/nccl/lib/libnccl.so.2")]
+
+
+def test_the_driver_loads_kernels_as_they_are_used_and_keeps_what_it_compiles(
+    site_packages: Path, tmp_path: Path, loaded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_MODULE_LOADING", raising=False)
+    monkeypatch.setenv("CUDA_CACHE_MAXSIZE", "1000")
+    gpu_runtime.prepare(site_packages, tmp_path / "cache")
+    assert os.environ["CUDA_MODULE_LOADING"] == "LAZY"
+    assert os.environ["CUDA_CACHE_MAXSIZE"] == "1000"  # the user's own
+
+
+def test_a_gpu_that_is_not_there_is_one_sentence(cpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_runtime, "has_driver", lambda: True)
+    monkeypatch.setattr(gpu_runtime, "missing", lambda: None)
+    monkeypatch.setattr(gpu_runtime, "num_gpus", lambda: 1)
+    for target in ("gpu", "auto"):
+        with pytest.raises(UserError, match=r"^GPU 3 is none of the 1 that this machine has, numbered from 0: .*\.$"):
+            use_device(target, 3)
+
+
+def test_the_driver_is_asked_for_the_number_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Driver:
+        def __init__(self, status: int) -> None:
+            self.status = status
+
+        def cuInit(self, flags: int) -> int:
+            return self.status
+
+        def cuDeviceGetCount(self, count: Any) -> int:
+            count._obj.value = 3
+            return 0
+
+    for status, number in ((0, 3), (100, 0)):
+        with monkeypatch.context() as patched:
+            patched.setattr(ctypes, "CDLL", lambda path, status=status: Driver(status))
+            assert gpu_runtime.num_gpus() == number
 
 
 def test_without_a_driver_nothing_is_touched(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 from functools import lru_cache
 from typing import Literal
@@ -22,13 +23,15 @@ def use_device(target: str, index: int = 0) -> DeviceName:
     """Make "cpu", "gpu" or "auto" (the GPU where there is one) the device of everything built from now on.
 
     Of several processes on one machine each takes a GPU of its own, counted from `index`.
-    Raises UserError where a GPU is asked for and none can be used.
+    Raises UserError where a GPU is asked for and none can be used, or where there are fewer than that.
     """
     name: DeviceName = "CPU"
     if target == "gpu" or (target == "auto" and gpu_runtime.has_driver()):
         name = _use_gpu(index + parallel.local_rank(), required=target == "gpu")
     if name == "CPU":
         _set_device("CPU", None)
+    elif os.environ.get(gpu_runtime.STAND_INS):
+        _say(logging.WARNING, f"{gpu_runtime.STAND_INS} is set: the GPU is a stand-in, and nothing is computed")
     backend.use("gpu" if name == "GPU" else "gather")
     _say(logging.INFO, f"computing on the {name}")
     return name
@@ -37,6 +40,11 @@ def use_device(target: str, index: int = 0) -> DeviceName:
 def _use_gpu(index: int, required: bool) -> DeviceName:
     lacking = gpu_runtime.missing()
     if lacking is None:
+        if index >= (count := gpu_runtime.num_gpus()):
+            raise UserError(
+                f"GPU {index} is none of the {count} that this machine has, numbered from 0: device.id= names the first"
+                " to use, and every process of a run on this machine takes the next."
+            )
         try:
             _set_device("GPU", index)
         except (RuntimeError, ValueError) as error:

@@ -32,16 +32,19 @@ LIBRARIES = (
     ("cusolver", "libcusolver.so.11"),
     ("cudnn", "libcudnn.so.8"),
 )
-# What cuDNN and NVRTC load by name later on, when they no longer look where LD_LIBRARY_PATH points now; and, for
-# several GPUs, NCCL: the one inside MindSpore has code for Pascal alone.
+# For several GPUs: the NCCL inside MindSpore has code for Pascal alone.
+NCCL = "libnccl.so.2"
+# What cuDNN and NVRTC load by name later on, when they no longer look where LD_LIBRARY_PATH points now.
 LATER = (
     *(
         f"libcudnn_{part}.so.8"
         for part in ("ops_infer", "ops_train", "cnn_infer", "cnn_train", "adv_infer", "adv_train")
     ),
     "libnvrtc-builtins.so.11.8",
-    "libnccl.so.2",
+    NCCL,
 )
+# Load the modules that are used, not all 407 of MindSpore's; keep what the driver compiles for newer GPUs, up to 4 GB.
+DRIVER_SETTINGS = {"CUDA_MODULE_LOADING": "LAZY", "CUDA_CACHE_MAXSIZE": "4294967296"}
 SYSTEM_HOME = Path("/usr/local/cuda")
 # Where the loader looks by itself; the first one is written into the plugin.
 SYSTEM_PLACES = (SYSTEM_HOME / "lib64", Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"))
@@ -73,6 +76,8 @@ def prepare(site_packages: Path | None = None, cache: Path | None = None) -> Run
     CUDA_HOME becomes a folder in the cache, and the libraries are loaded into this process; processes it starts find
     them by LD_LIBRARY_PATH.
     """
+    for name, value in DRIVER_SETTINGS.items():
+        os.environ.setdefault(name, value)
     if load_stand_ins() or not has_driver():
         return _prepared
     cache = cache or user_cache()
@@ -80,6 +85,7 @@ def prepare(site_packages: Path | None = None, cache: Path | None = None) -> Run
     # A process that another one has started finds the other's CUDA_HOME: no system's.
     if system is not None and system.parent != cache:
         os.environ.setdefault("CUDA_HOME", str(system))
+        _load(folder / "nccl/lib" / NCCL)
         return Runtime(system, ours=False)
     return None if missing_libraries(folder) else load_wheels(folder, cache)
 
@@ -94,9 +100,7 @@ def load_wheels(folder: Path, cache: Path) -> Runtime:
     for _, name in LIBRARIES:
         ctypes.CDLL(f"{lib64}/{name}", mode=ctypes.RTLD_GLOBAL)
     for name in LATER:
-        # Missing parts, or a library of another version, are no reason not to try.
-        with suppress(OSError):
-            ctypes.CDLL(f"{lib64}/{name}", mode=ctypes.RTLD_GLOBAL)
+        _load(home / "lib64" / name)
     _prepared = Runtime(home, ours=True)
     return _prepared
 
@@ -113,6 +117,23 @@ def load_stand_ins() -> bool:
     return True
 
 
+def _load(path: Path) -> None:
+    # Missing parts, or a library of another version, are no reason not to try.
+    with suppress(OSError):
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+def num_gpus() -> int:
+    """The GPUs that the driver shows to this process; 0 where there is no driver."""
+    try:
+        driver = ctypes.CDLL(DRIVER)
+    except OSError:
+        return 0
+    count = ctypes.c_int()
+    failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    return 0 if failed else count.value
+
+
 def has_driver() -> bool:
     """Whether an NVIDIA driver is installed."""
     try:
@@ -126,6 +147,8 @@ def missing(site_packages: Path | None = None) -> str | None:
     """What a GPU lacks on this machine and how to get it, one clause; None where nothing is known to lack."""
     if not has_driver():
         return f"there is no NVIDIA driver ({DRIVER}): install one"
+    if num_gpus() == 0:
+        return "the NVIDIA driver shows no GPU (nvidia-smi lists them, CUDA_VISIBLE_DEVICES hides them)"
     if not plugin().is_file():
         return f"this MindSpore has no GPU plugin ({plugin().name}): install the one pinned here, {HOW_TO_GET}"
     if not (_prepared or system_cuda()) and (names := missing_libraries(wheels_folder(site_packages))):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vistr import gpu_runtime
+from vistr.child_process import child_environment, end_with_parent
 from vistr.errors import UserError
-from vistr.files import ROOT, python_path, write_json
+from vistr.files import ROOT, python_path, working_folder, write_json
 
 REQUEST, ANSWER = "request.json", "answer.json"
 
@@ -33,13 +34,17 @@ def ask_apart(
     {"error": why} where it does not, or takes longer than `limit_minutes`. `root` is where the module's package lies;
     `environment` holds variables beside those of this process.
     """
-    with tempfile.TemporaryDirectory(prefix="vistr-apart-") as folder:
-        question, answer = Path(folder) / REQUEST, Path(folder) / ANSWER
+    with working_folder("vistr-apart-") as folder:
+        question, answer = folder / REQUEST, folder / ANSWER
         question.write_text(json.dumps(request), encoding="utf-8")
         try:
             ended = subprocess.run(
-                [sys.executable, "-m", "vistr.apart", module, folder],
-                env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join([str(root), python_path()])},
+                [sys.executable, "-m", "vistr.apart", module, str(folder)],
+                env={
+                    **child_environment(),
+                    **(environment or {}),
+                    "PYTHONPATH": os.pathsep.join([str(root), python_path()]),
+                },
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -83,6 +88,7 @@ def explain_end(status: int, said: str) -> str:
 
 
 if __name__ == "__main__":
+    end_with_parent(signal.SIGKILL)
     # Before the module imports MindSpore.
     gpu_runtime.load_stand_ins()
     del sys.argv[0]

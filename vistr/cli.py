@@ -18,13 +18,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vistr import parallel
+from vistr.child_process import end_with_parent
 from vistr.config import overrides as typed
 from vistr.config.compose import COMPOSITION_ERRORS, finish, load_config, prepare
 from vistr.config.explanations import explain, missing_plugin
 from vistr.errors import UserError
 from vistr.files import ROOT, python_path
 from vistr.results.run_record import recording
-from vistr.sweeps.jobs import end_with_sweep, record_mistake, run_apart
+from vistr.sweeps.jobs import record_mistake, run_apart
 from vistr.sweeps.plan import SweepPlan, plan
 from vistr.tasks import run_task
 
@@ -47,9 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments (default: the command line's) ask for; returns the exit status."""
     _set_environment()
     if parallel.is_scheduler():
+        end_with_parent(signal.SIGKILL)
         parallel.serve()
         return 0
-    end_with_sweep()
+    end_with_parent(signal.SIGTERM)  # which saves first
     try:
         return _launch(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
+import shutil
+import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,21 +17,73 @@ from typing import Any
 from vistr.errors import UserError, shown
 
 ROOT = Path(__file__).resolve().parents[1]
+# A folder of a process at work ends so: its number and its machine.
+_OWNER = re.compile(r"\.process-(\d+)-(.+)$")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A draft beside `path` to write to, which takes its place when the body ends well and is removed otherwise.
+    """A draft to write to, which takes the place of `path` when the body ends well and is removed otherwise.
 
-    A reader, or a crash, sees the whole new file or the whole old one.
+    A reader, a crash or a loss of power sees the whole new file or the whole old one. The draft lies in a folder of its
+    own beside `path`, as some libraries make further files beside what they write.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with working_folder(f".{path.name[:80]}.", path.parent) as folder:
+        draft = folder / path.name
         yield draft
+        _sync(draft)
         os.replace(draft, path)
+        with suppress(OSError):  # not every file system has it for folders
+            _sync(path.parent)
+
+
+@contextmanager
+def working_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+    """A folder that is removed when the body ends; in the system's folder for temporary files unless in `parent`.
+
+    Where the process is killed it stays, until somebody makes another of that prefix there.
+    """
+    folder = make_working_folder(prefix, parent)
+    try:
+        yield folder
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_working_folder(prefix: str, parent: Path | None = None) -> Path:
+    """As `working_folder`, for the caller to remove."""
+    _remove_abandoned(prefix, parent or Path(tempfile.gettempdir()))
+    return Path(tempfile.mkdtemp(f".process-{os.getpid()}-{socket.gethostname()}", prefix, parent))
+
+
+def _remove_abandoned(prefix: str, parent: Path) -> None:
+    """Remove the working folders of processes of this machine that have died."""
+    for path in list(parent.glob(f"{glob.escape(prefix)}*.process-*")):
         with suppress(OSError):
-            draft.unlink()
+            owner = _OWNER.search(path.name)
+            if owner and owner[2] == socket.gethostname() and _has_died(int(owner[1]), path.stat().st_mtime):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _has_died(pid: int, last_at_work: float) -> bool:
+    """Whether the process that was at work then has ended; its number may be another's by now."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).create_time() > last_at_work + 1)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+
+
+def _sync(path: Path) -> None:
+    """Have the system write out what it holds back of a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: Any) -> None:

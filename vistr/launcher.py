@@ -9,18 +9,20 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import psutil
 
+from vistr.child_process import child_environment, signal_at_parents_end
 from vistr.config.compose import load_config, run_folder
 from vistr.config.overrides import path_override
 from vistr.errors import UserError
+from vistr.files import make_working_folder
 from vistr.parallel import HUB
 
 USAGE = "scripts/launch [options] PROCESSES python run.py [option=name] [key=value] ..."
@@ -78,14 +80,13 @@ class Launch:
         self.config = load_config(overrides)
         if self.config.task.name not in TASKS:
             raise UserError(f"launch is for task={' and task='.join(TASKS)}, not for task={self.config.task.name}")
-        self.scratch: str | None = None
+        self.scratch: Path | None = None
         if self.config.resume is not None:
             self.folder = Path(self.config.resume)
         elif options.node == 0:
             self.folder = run_folder(overrides)
         else:
-            self.scratch = tempfile.mkdtemp(prefix="vistr-launch-")
-            self.folder = Path(self.scratch)
+            self.folder = self.scratch = make_working_folder("vistr-launch-")
         self.logs = self.folder / f"ranks{options.node or ''}"
         self.stopping = 0
 
@@ -97,7 +98,12 @@ class Launch:
         with (self.logs / "msrun.log").open("wb") as said:
             # In a session of its own: Ctrl-C comes here, and is passed on as a request to save and stop.
             msrun = subprocess.Popen(
-                self.command(), env=self.environment(), stdout=said, stderr=said, start_new_session=True
+                self.command(),
+                env=self.environment(),
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+                preexec_fn=partial(signal_at_parents_end, signal.SIGKILL),
             )
         handlers = {n: signal.signal(n, self.stop(msrun)) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -122,7 +128,7 @@ class Launch:
     def environment(self) -> dict[str, str]:
         """What the processes need to find each other, and not to crowd each other out on a CPU."""
         host, port = self.address
-        environment = {**os.environ, HUB: f"{host}:{port + 1}"}
+        environment = child_environment() | {HUB: f"{host}:{port + 1}"}
         # msrun starts "python", whichever comes first.
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
         environment["PYTHONUNBUFFERED"] = "1"

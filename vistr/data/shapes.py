@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from PIL import Image
 from vistr.data.painting import Place, paint_background, paint_instance
 from vistr.data.segmentation import encode, to_json
 from vistr.errors import UserError
+from vistr.files import working_folder
 
 CATEGORIES = ("circle", "square", "triangle", "star", "ring", "cross")
 # Each category has its own colour as well as its own shape, as things in the world do: a network that starts from
@@ -237,8 +237,8 @@ def write_shapes(
         return folder
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=root) as temporary:
-            complete = Path(temporary) / folder.name
+        with working_folder(".unfinished-", root) as temporary:
+            complete = temporary / folder.name
             complete.mkdir()
             _write_dataset(complete, settings)
             if not _is_finished(folder, settings):  # another process may have been quicker

@@ -37,12 +37,12 @@ class SpooledTrack:
 class TrackSpool:
     """Takes a video's frames as they are linked, gives its masks back by frame or by track.
 
-    The masks lie in an SQLite file at `path`, which `close` removes; in memory are a few hundred bytes a track.
+    The masks lie in an SQLite file made at `path`, in memory are a few hundred bytes a track. The file has no name once
+    it is open, so that nothing is left of it however the process ends.
     sqlite3.Error where the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         path.unlink(missing_ok=True)
         self._database = sqlite3.connect(path)
         # Nobody needs the file after a crash.
@@ -51,6 +51,7 @@ class TrackSpool:
             "CREATE TABLE sightings (frame INTEGER, track INTEGER, score REAL, counts BLOB, PRIMARY KEY (frame, track))"
             " WITHOUT ROWID; CREATE INDEX by_track ON sightings (track, frame);"
         )
+        path.unlink()
         self._size = [0, 0]
         self.tracks: dict[int, SpooledTrack] = {}
         self.num_frames = 0
@@ -95,10 +96,9 @@ class TrackSpool:
         return None if row is None else self._rle(row[0])
 
     def close(self) -> None:
-        """Remove the file."""
+        """Let go of the file."""
         with suppress(sqlite3.Error):
             self._database.close()
-        self._path.unlink(missing_ok=True)
 
     def _rle(self, counts: bytes) -> RLE:
         return {"size": self._size, "counts": counts}

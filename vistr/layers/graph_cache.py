@@ -12,7 +12,6 @@ import logging
 import os
 import shutil
 import sys
-import tempfile
 import time
 import weakref
 from collections.abc import Iterable, Iterator
@@ -25,7 +24,7 @@ from mindspore import Parameter
 from mindspore._c_expression import JitExecutor_
 from mindspore.graph import api
 
-from vistr.files import replacing
+from vistr.files import make_working_folder, replacing
 
 logger = logging.getLogger(__name__)
 DAYS_KEPT = 30
@@ -68,7 +67,7 @@ class Desk:
     """The folder of this process, from which MindSpore loads its n-th graph as file n, or to which it writes it."""
 
     def __init__(self) -> None:
-        top = tempfile.mkdtemp(prefix="vistr-graphs-")
+        top = str(make_working_folder("vistr-graphs-"))
         weakref.finalize(self, shutil.rmtree, top, ignore_errors=True)
         os.environ["MS_COMPILER_CACHE_PATH"] = top
         # MindSpore sums up the main script, which a notebook lacks, and what it imports from outside these folders:

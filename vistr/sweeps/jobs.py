@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from vistr.child_process import child_environment
 from vistr.config.overrides import path_override
 from vistr.files import ROOT
 from vistr.results.run_record import RunRecord, State, explain_exit, read_record, write_record
@@ -21,10 +20,8 @@ from vistr.results.run_record import RunRecord, State, explain_exit, read_record
 log = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, str(ROOT / "run.py"))
-PARENT = "VISTR_SWEEP_PROCESS"
 # A job whose sweep was killed saves what it has after its present step, or evaluation: wait this long for that.
 LEAVE_SECONDS = 900.0
-_PR_SET_PDEATHSIG = 1
 
 
 def run_apart(folder: Path, task: str, overrides: Sequence[str], verbose: Sequence[str] = ()) -> RunRecord:
@@ -61,15 +58,6 @@ def record_mistake(folder: Path, task: str, overrides: Sequence[str], reason: st
     write_record(folder, RunRecord("failed", task, reason, list(overrides), started=now, ended=now))
 
 
-def end_with_sweep() -> None:
-    """In a job's process: be told to stop (SIGTERM, which saves first) when the sweep that started it dies."""
-    parent = os.environ.pop(PARENT, None)
-    if parent is not None and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != int(parent):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 def _written_for(left: RunRecord | None, status: int, task: str, overrides: Sequence[str]) -> RunRecord:
     """The record of a job that ended without writing one itself; `left` is what it, or one before, left."""
     state: State = "interrupted" if status in (130, -signal.SIGINT, -signal.SIGTERM) else "failed"
@@ -95,7 +83,7 @@ def _wait_for(command: Sequence[str]) -> int:
     """The exit status of a command. A request to stop is passed on to it; KeyboardInterrupt once it has ended."""
     sys.stdout.flush()
     # A session of its own, so that Ctrl-C reaches it once, from here, however the sweep was started.
-    job = subprocess.Popen(command, env={**os.environ, PARENT: str(os.getpid())}, start_new_session=True)
+    job = subprocess.Popen(command, env=child_environment(), start_new_session=True)
     with _passed_on(job) as stopped:
         try:
             status = job.wait()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from vistr.config.compose import adopt_checkpoint
 from vistr.data.transforms import MEAN, STD
 from vistr.device import use_device
 from vistr.errors import UserError
+from vistr.files import working_folder
 from vistr.layers.backend import Backend
 from vistr.models.build import build_model
 from vistr.models.exported import FixedNetwork
@@ -62,8 +62,8 @@ def run(config: Config) -> dict[str, float]:
     expected = _outputs_of_network(config, checkpoint, clip)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent) as folder:
-            draft = _write(config, checkpoint, size, clip, Path(folder), kind)
+        with working_folder(".export-", output.parent) as folder:
+            draft = _write(config, checkpoint, size, clip, folder, kind)
             found = _run_onnx(draft, clip) if kind == "onnx" else _run_mindir(draft, clip)
             differences = _hold(expected, found)
             os.replace(draft, output)

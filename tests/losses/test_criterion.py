@@ -43,7 +43,7 @@ def test_the_original_criterion(case: str) -> None:
 
     inputs = (logits, boxes, arrays["pred_masks"][0])
     (total, by_layer, of_masks), gradients = losses_and_gradients(inputs, supervision)
-    ours = name_losses(float(total), by_layer, of_masks)
+    ours = name_losses(np.append(total, by_layer), np.append(0, of_masks))
     ours |= matching_errors(logits[0], supervision.classes[0], [truth])
     theirs = dict(zip(("ce", "bbox", "giou", "mask", "dice"), ("class", "box", "giou", "mask", "dice"), strict=True))
     assert ours["loss"] == pytest.approx(numbers["loss"], rel=1e-5)
@@ -60,12 +60,13 @@ def losses_and_gradients(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The criterion's results and the total's gradients; of all masks, the matched sequences' are picked."""
     criterion, rows = Criterion(Weights()), supervision.query_rows
-    targets = [Tensor(a) for a in (*supervision[:4], *supervision[6:])]
+    of_queries, of_masks = ([Tensor(a) for a in arrays] for arrays in (supervision[:4], supervision[6:]))
 
     def forward(logits: Tensor, boxes: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         picked = ops.gather(masks, Tensor(rows.reshape(-1)), 0).reshape(*rows.shape, *masks.shape[1:])
-        result: tuple[Tensor, Tensor, Tensor] = criterion(logits, boxes, picked, *targets)
-        return result
+        total, by_layer = criterion.of_queries(logits, boxes, *of_queries)
+        total_of_masks, parts = criterion.of_masks(picked, *of_masks)
+        return total + total_of_masks, by_layer, parts
 
     results, gradients = ms.value_and_grad(forward, (0, 1, 2), has_aux=True)(*(Tensor(a) for a in inputs))
     return [r.asnumpy() for r in results], [g.asnumpy() for g in gradients]

@@ -97,6 +97,6 @@ def test_a_training_loads_all_that_was_compiled_for_it(tmp_path: Path) -> None:
     before, _, after = run(tmp_path, *TYPED).partition("step 1/")
     assert "compiling a training step for" in before
     loaded = [line for line in before.splitlines() if "compiled by an earlier run" in line]
-    assert len(loaded) == 5
+    assert len(loaded) == 9
     assert "compiling the" not in before
     assert "compiling the masks" in after  # those of the evaluation

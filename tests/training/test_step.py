@@ -156,7 +156,7 @@ def test_noise_changes_the_loss_and_the_same_noise_gives_it_again(step: Training
 
 def test_losses_have_names_by_layer() -> None:
     by_layer = np.arange(6).reshape(2, 3)
-    assert name_losses(9.0, by_layer, np.array([7, 8])) == {
+    assert name_losses(np.append(9.0, by_layer), np.array([0, 7, 8])) == {
         "loss": 9, "class_0": 0, "box_0": 1, "giou_0": 2, "class": 3, "box": 4, "giou": 5, "mask": 7, "dice": 8,
     }  # fmt: skip
 

@@ -16,6 +16,11 @@ class Limits:
     """Pixels of the images that go through the backbone together."""
     mask_pixels: int
     """Pixels at stride 4 of the instance sequences whose masks are computed together, without gradients."""
+    loss_pixels: int
+    """The same with their losses and gradients."""
+    loss_sequences: int | None
+    """So many sequences, if they fit, have their losses computed together, be there fewer: one graph serves all.
+    None: as many as there are, rounded up to a power of two."""
     deformable_rows: int
     """Pixels that a deformable convolution reads together, 36 values for each: below a million, so that no kernel
     counts past 2^31."""
@@ -23,9 +28,21 @@ class Limits:
     """Attention weights that are held together."""
 
 
-CPU_LIMITS = Limits(backbone_pixels=600_000, mask_pixels=400_000, deformable_rows=40_000, attention_scores=40_000_000)
+CPU_LIMITS = Limits(
+    backbone_pixels=600_000,
+    mask_pixels=400_000,
+    loss_pixels=300_000,
+    loss_sequences=None,
+    deformable_rows=40_000,
+    attention_scores=40_000_000,
+)
 GPU_LIMITS = Limits(
-    backbone_pixels=8_000_000, mask_pixels=4_000_000, deformable_rows=400_000, attention_scores=40_000_000
+    backbone_pixels=8_000_000,
+    mask_pixels=2_000_000,
+    loss_pixels=800_000,
+    loss_sequences=4,
+    deformable_rows=400_000,
+    attention_scores=40_000_000,
 )
 
 _current: Backend = "gather"

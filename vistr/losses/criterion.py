@@ -25,38 +25,41 @@ class Weights:
 
 
 class Criterion(nn.Cell):
-    """Weighted total and parts of the loss, given the supervision that matching laid out.
-
-    Returns the scalar total, the class, box and giou losses of every layer `[L, 3]`, and the last layer's mask and
-    dice losses `[2]`. All in float32.
-    """
+    """Weighted totals and parts of the losses, given the supervision that matching laid out; all in float32."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
         self.weights = weights
 
-    def construct(
+    def of_queries(
         self,
         logits: Tensor,
         boxes: Tensor,
-        masks: Tensor,
         classes: Tensor,
         class_weights: Tensor,
         target_boxes: Tensor,
         box_weights: Tensor,
-        target_masks: Tensor,
-        mask_weights: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Shapes as in `Supervision`; `logits [L, B, Q, C+1]`, `boxes [L, B, Q, 4]`, `masks [K, T, H/4, W/4]`."""
+    ) -> tuple[Tensor, Tensor]:
+        """Total, and the class, box and giou losses of every layer `[L, 3]`.
+
+        `logits [L, B, Q, C+1]`, `boxes [L, B, Q, 4]`, the targets as in `Supervision`.
+        """
         class_loss = (negative_log_likelihood(logits, classes) * class_weights).sum((1, 2))
         box_loss = (ops.abs(boxes - target_boxes).sum(-1) * box_weights).sum((1, 2))
         giou_loss = ((1 - generalised_iou(boxes, target_boxes)) * box_weights).sum((1, 2))
-        focal, dice = mask_losses(masks, target_masks)
-        mask_loss, dice_loss = (focal * mask_weights).sum(), (dice * mask_weights).sum()
         w = self.weights
         by_layer = w.class_weight * class_loss + w.box_weight * box_loss + w.giou_weight * giou_loss
-        total = by_layer.sum() + w.mask_weight * mask_loss + w.dice_weight * dice_loss
-        return total, ops.stack((class_loss, box_loss, giou_loss), -1), ops.stack((mask_loss, dice_loss))
+        return by_layer.sum(), ops.stack((class_loss, box_loss, giou_loss), -1)
+
+    def of_masks(self, masks: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Total, and the mask and dice losses `[2]`.
+
+        `masks [K, T, H/4, W/4]`, targets and weights as in `Supervision`.
+        """
+        focal, dice = mask_losses(masks, targets)
+        mask_loss, dice_loss = (focal * weights).sum(), (dice * weights).sum()
+        total = self.weights.mask_weight * mask_loss + self.weights.dice_weight * dice_loss
+        return total, ops.stack((mask_loss, dice_loss))
 
 
 def negative_log_likelihood(logits: Tensor, classes: Tensor) -> Tensor:

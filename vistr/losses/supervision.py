@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from vistr.parallel import Ranks
 
 
 class Supervision(NamedTuple):
-    """Targets of L decoder layers, B clips, Q = T*N queries, and of K matched sequences (padded to a bucket)."""
+    """Targets of L decoder layers, B clips, Q = T*N queries, and of K matched sequences (one of no weight if none)."""
 
     classes: np.ndarray
     """int32 `[L, B, Q]`; "no object" where nothing is matched."""
@@ -34,9 +34,21 @@ class Supervision(NamedTuple):
     """float32 `[K, T]`: 1 / number of boxes where the object is seen, else 0."""
 
     @property
-    def targets(self) -> tuple[np.ndarray, ...]:
-        """What the criterion compares the network's outputs with, in its order."""
-        return (self.classes, self.class_weights, self.boxes, self.box_weights, self.masks, self.mask_weights)
+    def of_queries(self) -> tuple[np.ndarray, ...]:
+        """What logits and boxes are compared with, in the criterion's order."""
+        return (self.classes, self.class_weights, self.boxes, self.box_weights)
+
+    def groups(self, size: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """Query rows, frame rows, masks and mask weights of `size` sequences at a time.
+
+        The last group is filled up with sequences of no weight.
+        """
+        of_masks = (self.query_rows, self.frame_rows, self.masks, self.mask_weights)
+        for start in range(0, len(self.masks), size):
+            rows = np.minimum(np.arange(start, start + size), len(self.masks) - 1)
+            *group, weights = (array[rows] for array in of_masks)
+            weights[len(self.masks) - start :] = 0
+            yield (*group, weights)
 
 
 class Normalisers(NamedTuple):
@@ -128,10 +140,9 @@ def supervise(
 def _sequences(
     matches: Sequence[Match], targets: Sequence[ClipTargets], num_instances: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, masks and visibility of the matched sequences of all clips, padded to a bucket."""
+    """Rows, masks and visibility of the matched sequences of all clips; without any, those of one that is not seen."""
     num_frames, height, width = targets[0].masks.shape[1:]
-    count = sum(len(m.slots) for m in matches)
-    size = bucket(count, num_instances * len(targets))
+    size = max(1, sum(len(m.slots) for m in matches))
     sequences = np.zeros(size, int)
     masks = np.zeros((size, num_frames, height, width), np.uint8)
     seen = np.zeros((size, num_frames), np.float32)

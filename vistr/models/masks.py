@@ -159,6 +159,17 @@ class Segmenter(nn.Cell):
         self.mask_head = MaskHead(channels, num_heads, stage_channels)
         self.insmask_head = SequenceHead(channels // 16, sequence_head)
 
+    def shared_parameters(self) -> list[Parameter]:
+        """The trainable parameters of what all instances share: of `of_memory` and of the adapters."""
+        head = self.mask_head
+        cells = (self.bbox_attention.k_linear, head.adapter1, head.adapter2, head.adapter3, head.lay1)
+        return [p for cell in cells for p in cell.trainable_params()]
+
+    def instance_parameters(self) -> list[Parameter]:
+        """The trainable parameters of what follows; the weights of the head's first layer are in both lists."""
+        shared = {p.name for p in self.shared_parameters()} - {self.mask_head.lay1.weight.name}
+        return [p for p in self.trainable_params() if p.name not in shared]
+
     def of_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """What all instances of a frame share of `memory [B*T, h, w, C]`: two maps `[B*T, h, w, ...]`."""
         return self.bbox_attention.k_linear(memory), self.mask_head.lay1.of_frame(memory)

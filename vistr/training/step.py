@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from vistr.losses.criterion import Criterion, Weights
 from vistr.losses.matching import Costs, Match
 from vistr.losses.supervision import Normalisers, Supervision, count_boxes, supervise
 from vistr.models.vistr import Context, Detection, VisTR, frame_chunks
+from vistr.training.mask_step import MaskStep, add, dot
 
 LAYER_PARTS = ("class", "box", "giou")
 
@@ -38,10 +39,10 @@ class StepResult:
 class TrainingStep:
     """Loss and gradients of a batch with respect to the network's trainable parameters.
 
-    The network runs as three compiled parts: backbone, transformer, masks with the criterion. Matching needs logits
+    The network runs as three compiled parts: backbone, transformer, masks with their losses. Matching needs logits
     and boxes only, so that it stands before the third and masks are computed for the matched slots alone. Going
     back, a part computes its forward pass again from what entered it: one part's activations are in memory at a time
-    (of the backbone, those of a few frames), whatever the length of the clip.
+    (of the backbone, those of a few frames, of the masks, those of a few objects), whatever the clip.
     """
 
     def __init__(
@@ -51,39 +52,21 @@ class TrainingStep:
         self.no_object_weight = no_object_weight
         self.first_layer = first_layer = 0 if aux_losses else -1
         self.parameters: list[Parameter] = list(model.trainable_params())
-        detector, segmenter, criterion = model.detector, model.segmenter, Criterion(weights)
+        detector, criterion = model.detector, Criterion(weights)
         backbone = detector.backbone
-        self.of_segmenter = ms.ParameterTuple(segmenter.trainable_params())
         self.of_backbone = ms.ParameterTuple(backbone.trainable_params())
         names = {p.name for p in self.of_backbone}
         self.of_detector = ms.ParameterTuple(p for p in detector.trainable_params() if p.name not in names)
         self.from_images = not backbone.frozen_stem
         body = backbone if self.from_images else backbone.stages
-        of_segmenter, of_detector, of_backbone = self.of_segmenter, self.of_detector, self.of_backbone
+        of_detector, of_backbone = self.of_detector, self.of_backbone
         gradients_of = ops.GradOperation(get_by_list=True, sens_param=True)
 
-        def losses(
-            logits: Tensor,
-            boxes: Tensor,
-            states: Tensor,
-            memory: Tensor,
-            stride4: Tensor,
-            stride8: Tensor,
-            stride16: Tensor,
-            blocked: Tensor,
-            query_rows: Tensor,
-            frame_rows: Tensor,
-            scale: Tensor,
-            *targets: Tensor,
-        ) -> Any:
-            shared = (*segmenter.of_memory(memory), *segmenter.mask_head.adapt(stride4, stride8, stride16))
-            masks = segmenter(shared, states, blocked, query_rows, frame_rows)
-            total, by_layer, of_masks = criterion(logits[first_layer:], boxes[first_layer:], masks, *targets)
-            return total * scale, total, by_layer, of_masks
+        def losses(logits: Tensor, boxes: Tensor, scale: Tensor, *targets: Tensor) -> Any:
+            total, by_layer = criterion.of_queries(logits[first_layer:], boxes[first_layer:], *targets)
+            return total * scale, ops.concat((total.reshape(1), by_layer.reshape(-1)))
 
-        # A frozen stem ends at stride 4: nobody asks for that map's gradient, the fifth input's.
-        differentiated = tuple(i for i in range(7) if i != 4 or self.from_images)
-        losses_and_gradients = ms.value_and_grad(losses, differentiated, of_segmenter, has_aux=True)
+        losses_and_gradients = ms.value_and_grad(losses, (0, 1), has_aux=True)
 
         def loss(*inputs: Tensor) -> Any:
             return losses_and_gradients(*inputs)
@@ -105,7 +88,8 @@ class TrainingStep:
             return gradients_of(body, of_backbone)(x, gradients)
 
         kept = (list(model.get_parameters()), model.graphs, (weights, first_layer))
-        self.run_loss = Graph("masks and losses, with gradients,", loss, *kept)
+        self.masks = MaskStep(model, criterion, of_stride4=self.from_images, kept=kept)
+        self.run_loss = Graph("losses of classes and boxes, with gradients,", loss, *kept)
         self.run_detector_gradients = Graph("the transformer's gradients", detector_gradients, *kept)
         self.run_backbone_gradients = Graph("the backbone's gradients", backbone_gradients, *kept)
 
@@ -152,23 +136,12 @@ class TrainingStep:
     ) -> tuple[dict[str, float], tuple[Tensor, ...]]:
         """The losses by name, and the gradients, times `scale`, in the order of `parameters`."""
         stride4, stride8, stride16, stride32 = found.maps
-        (_, total, by_layer, of_masks), (of_found, of_segmenter) = self.run_loss(
-            found.logits,
-            found.boxes,
-            found.states,
-            found.memory,
-            stride4,
-            stride8,
-            stride16,
-            context.of_frames(images.shape[0] // context.position.shape[0]),
-            Tensor(supervision.query_rows),
-            Tensor(supervision.frame_rows),
-            Tensor(np.float32(scale)),
-            *(Tensor(target) for target in supervision.targets),
-        )
-        losses = name_losses(float(total.asnumpy()), by_layer.asnumpy(), of_masks.asnumpy())
+        factor, targets = Tensor(np.float32(scale)), (Tensor(target) for target in supervision.of_queries)
+        (_, of_queries), (logits, boxes) = self.run_loss(found.logits, found.boxes, factor, *targets)
+        blocked = context.of_frames(images.shape[0] // context.position.shape[0])
+        of_masks, states, memory, of_maps, of_segmenter = self.masks(found, blocked, supervision, factor)
+        losses = name_losses(of_queries.asnumpy(), of_masks.asnumpy())
         release((found.logits, found.boxes, found.states, found.memory, stride8, stride16))
-        logits, boxes, states, memory, *of_maps = of_found
         states = states.reshape(context.position.shape[0], -1, states.shape[-1])
         of_stride32, of_detector = self.run_detector_gradients(
             stride32, context.position, context.blocked, noise, logits, boxes, states, memory
@@ -178,8 +151,8 @@ class TrainingStep:
         if len(self.of_backbone):
             start = images if self.from_images else stride4
             of_backbone = self.backbone_gradients(start, [*of_maps, of_stride32], self.model.frames_a_call(images))
-        groups = ((self.of_segmenter, of_segmenter), (self.of_detector, of_detector), (self.of_backbone, of_backbone))
-        named = {p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)}
+        groups = ((self.of_detector, of_detector), (self.of_backbone, of_backbone))
+        named = {p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)} | of_segmenter
         gradients = tuple(named[p.name] for p in self.parameters)
         release((stride4, *of_maps, of_stride32))
         return losses, gradients
@@ -197,23 +170,17 @@ class TrainingStep:
         return total
 
 
-def dot(x: Tensor, weights: Tensor) -> Tensor:
-    """Sum of the products of two tensors' elements; a matrix product, whose gradient is one too."""
-    return ops.matmul(x.reshape(1, -1), weights.reshape(-1, 1)).reshape(())
+def name_losses(of_queries: np.ndarray, of_masks: np.ndarray) -> dict[str, float]:
+    """Losses by name: the last layer's parts plain, the auxiliary layers' parts with the layer's number.
 
-
-def add(total: Sequence[Tensor], more: Iterable[Tensor]) -> list[Tensor]:
-    """The sum of two lists of gradients; the first may be empty."""
-    return [a + b for a, b in zip(total, more, strict=True)] if total else list(more)
-
-
-def name_losses(total: float, by_layer: np.ndarray, of_masks: np.ndarray) -> dict[str, float]:
-    """Losses by name: the last layer's parts plain, the auxiliary layers' parts with the layer's number."""
-    losses = {"loss": total}
+    `of_queries` are the total and every layer's class, box and giou losses in a row, `of_masks` total, mask, dice.
+    """
+    losses = {"loss": float(of_queries[0] + of_masks[0])}
+    by_layer = of_queries[1:].reshape(-1, len(LAYER_PARTS))
     for layer, row in enumerate(by_layer):
         suffix = "" if layer == len(by_layer) - 1 else f"_{layer}"
         losses.update({f"{part}{suffix}": float(value) for part, value in zip(LAYER_PARTS, row, strict=True)})
-    return {**losses, "mask": float(of_masks[0]), "dice": float(of_masks[1])}
+    return {**losses, "mask": float(of_masks[1]), "dice": float(of_masks[2])}
 
 
 def matching_errors(logits: np.ndarray, classes: np.ndarray, targets: Sequence[ClipTargets]) -> dict[str, float]:

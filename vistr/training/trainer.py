@@ -23,10 +23,11 @@ from vistr.losses.supervision import group_normalisers
 from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks
 from vistr.training.checkpoint import Metadata, TrainingState, save_checkpoint
+from vistr.training.mask_step import add
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.progress import Progress
 from vistr.training.scaling import LossScale
-from vistr.training.step import TrainingStep, add
+from vistr.training.step import TrainingStep
 from vistr.training.stopping import stop_requests
 from vistr.training.tracking import Tracker
 

@@ -127,10 +127,13 @@ def test_class_weights_are_shared_by_the_batch() -> None:
     weight = 1 / (5 + 7 * 0.1)
     np.testing.assert_allclose(np.unique(supervision.class_weights), [0.1 * weight, weight], rtol=1e-6)
     np.testing.assert_allclose(np.unique(supervision.box_weights), [0, 1 / 6], rtol=1e-6)
-    # Three sequences, padded to four: the second clip's slots lie behind the first's, its frames too.
-    assert supervision.query_rows.tolist()[:3] == [[1, 4], [6, 9], [7, 10]]
-    assert supervision.frame_rows.tolist()[:3] == [[0, 1], [2, 3], [2, 3]]
-    assert supervision.mask_weights[3].tolist() == [0, 0]
+    # The second clip's slots lie behind the first's, its frames too.
+    assert supervision.query_rows.tolist() == [[1, 4], [6, 9], [7, 10]]
+    assert supervision.frame_rows.tolist() == [[0, 1], [2, 3], [2, 3]]
+    # Two at a time: the last group is filled up with a sequence of no weight.
+    first, last = supervision.groups(2)
+    assert [first[0].tolist(), last[0].tolist()] == [[[1, 4], [6, 9]], [[7, 10], [7, 10]]]
+    assert last[3].tolist() == [supervision.mask_weights[2].tolist(), [0, 0]]
 
 
 def test_sequences_are_padded_to_powers_of_two() -> None:

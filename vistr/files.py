@@ -9,7 +9,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -92,13 +92,13 @@ def write_json(path: Path, content: Any) -> None:
         draft.write_text(json.dumps(content), encoding="utf-8")
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, loads: Callable[[bytes], Any] = json.loads) -> Any:
     """The content of a JSON file, with or without a byte order mark; `what` names the file's role in a sentence.
 
     UserError where the file cannot be read or is no JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        return loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"{what} {path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError, MemoryError) as error:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vistr.data.segmentation import area, decode, encode, rle_size, sequence_iou, to_json, to_rle
+from vistr.data.segmentation import (
+    area,
+    compressed_rles,
+    decode,
+    encode,
+    loads_annotations,
+    rle_size,
+    run_length_sums,
+    sequence_iou,
+    to_json,
+    to_rle,
+)
 
 
 def blobs(seed: int, height: int = 37, width: int = 53) -> NDArray[np.uint8]:
@@ -79,6 +91,9 @@ def test_an_empty_mask_is_present_with_no_area() -> None:
         ({"size": [10], "counts": [10]}, "size"),
         ({"size": [10, 10]}, "counts"),
         ({"size": [10, 10], "counts": [99]}, "cover 99"),
+        ({"size": [10, 10], "counts": []}, "cover 0"),
+        ({"size": [10, 10], "counts": [2**62, 2**62, 2**62, 2**62, 100]}, "cover 8589934692"),
+        ({"size": [10, 10], "counts": [10**400]}, "cover 2147483648"),
         ({"size": [10, 10], "counts": [60, -10, 50]}, "run lengths"),
         ({"size": [10, 10], "counts": [99.5, 0.5]}, "run lengths"),
         ({"size": [5, 20], "counts": [100]}, "size"),
@@ -98,6 +113,78 @@ def test_every_way_of_cutting_compressed_counts_short_is_refused() -> None:
     for length in range(len(written["counts"])):
         with pytest.raises(ValueError, match=r"cut short|cover"):
             to_rle({**written, "counts": written["counts"][:length]}, 37, 53)
+
+
+@pytest.mark.parametrize("spaces", ["", " ", "\n  "])
+def test_run_lengths_that_stay_text_give_the_mask_of_the_list(spaces: str) -> None:
+    code = {"size": [37, 53], "counts": [300, 20, 1641]}
+    text = json.dumps({"segmentations": [code, None]}).replace(", ", f",{spaces}").replace("[3", f"[{spaces}3")
+    content = loads_annotations(text.encode())
+    assert isinstance(content["segmentations"][0]["counts"], list if "\n" in spaces else str)
+    assert to_rle(content["segmentations"][0], 37, 53) == to_rle(code, 37, 53)
+
+
+@pytest.mark.parametrize(
+    "counts", [[], [5, 5], [10**30], [2**62, 2**62, 2**62, 2**62, 100], [1.5, 2], [-1, 101], [[3]]]
+)
+def test_wrong_run_lengths_are_refused_as_text_too(counts: list[Any]) -> None:
+    content = loads_annotations(json.dumps({"size": [10, 10], "counts": counts}).encode())
+    with pytest.raises(ValueError, match=r"cover|run lengths"):
+        to_rle(content, 10, 10)
+
+
+@pytest.mark.filterwarnings("ignore:string or file could not be read")
+@pytest.mark.parametrize("counts", ["[100,]", "[,100]", "[50 50]", "[50,,50]"])
+def test_run_lengths_that_are_no_json_are_refused(counts: str) -> None:
+    content = loads_annotations(f'{{"size": [10, 10], "counts": {counts}}}'.encode())
+    with pytest.raises(ValueError, match="a string or a list of run lengths"):
+        to_rle(content, 10, 10)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"counts": [1, 2], "size": [3 4]}', "[1, 2", "\xff", '{"a": NaN, "a": [1]}']
+)
+def test_everything_else_is_read_as_json_reads_it(text: str) -> None:
+    outcomes = []
+    for loads in (json.loads, loads_annotations):
+        try:
+            outcomes.append(loads(text.encode("latin-1")))
+        except ValueError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_many_compressed_masks_are_read_at_once() -> None:
+    rng = np.random.default_rng(0)
+    masks = [blobs(seed) for seed in range(20)]
+    masks += [np.zeros((37, 53), np.uint8), np.ones((37, 53), np.uint8), rng.integers(0, 2, (37, 53)).astype(np.uint8)]
+    codes = [to_json(encode(mask)) for mask in masks]
+    written: list[Any] = [None, *codes, {}, codes[0], []]
+    assert compressed_rles(written, 37, 53) == [to_rle(code, 37, 53) for code in written]
+    assert compressed_rles([None, None], 37, 53) == [None, None]
+    large = encode(np.kron(masks[0], np.ones((30, 30), np.uint8)))
+    packed = [large["counts"], encode(masks[1])["counts"]]
+    assert run_length_sums(b"".join(packed), [len(code) for code in packed]).tolist() == [37 * 53 * 900, 37 * 53]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": [37, 53], "counts": [37 * 53]},
+        {"size": [53, 37], "counts": to_json(encode(blobs(1)))["counts"]},
+        {"size": [37, 53], "counts": to_json(encode(blobs(1)))["counts"][:-1]},
+        {"size": [37, 53], "counts": ""},
+        {"size": [37, 53], "counts": "é"},
+        {"size": [37, 53], "counts": "\x01"},
+        {"size": [37, 53], "counts": "ooooooooo0"},
+        {"size": [37, 53], "counts": "Xm1O"},
+        [[1, 1, 5, 1, 5, 5]],
+        "mask",
+        7,
+    ],
+)
+def test_one_mask_that_is_not_plain_leaves_all_to_the_slow_way(wrong: Any) -> None:
+    assert compressed_rles([to_json(encode(blobs(0))), wrong], 37, 53) is None
 
 
 def test_rle_size_reads_what_the_code_says() -> None:

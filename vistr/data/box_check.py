@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +11,6 @@ from pycocotools import mask as coco_mask
 
 from vistr.data.segmentation import RLE, decode, encode
 from vistr.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 Boxes = NDArray[np.float64]
 WHOLE, EXPLAINED, WRONG = 0.9, 0.8, 0.5
@@ -43,18 +40,18 @@ class BoxCheck:
                 self._samples.append(_Sample(place, rle, box))
                 return
 
-    def finish(self) -> None:
-        """UserError where another way to read boxes or masks makes them fit; a warning where nothing explains it."""
+    def finish(self) -> str | None:
+        """UserError where another way to read boxes or masks makes them fit; a sentence where nothing explains it."""
         samples = [sample for sample, box in zip(self._samples, self._of_masks(), strict=True) if box[2] and box[3]]
         if not samples:
-            return
+            return None
         self._samples = samples
         truth, stated = self._of_masks(), np.array([sample.box for sample in samples], np.float64)
         sizes = np.array([sample.rle["size"][::-1] for sample in samples], np.float64)
         fitting = _fits(stated, truth, WRONG)
         share = float(fitting.mean())
         if share >= WHOLE:
-            return
+            return None
         first = samples[int(np.flatnonzero(~fitting)[0])]
         where = f"{self._file}: {round((1 - share) * len(samples))} of {len(samples)} boxes do not fit their masks"
         for what, boxes in _read_otherwise(stated, sizes).items():
@@ -68,7 +65,7 @@ class BoxCheck:
                 f"{where}: the run lengths were counted along rows, the format wants them down the columns"
                 " (pycocotools.mask.encode(numpy.asfortranarray(mask)))"
             )
-        logger.warning("%s, such as %s; without 'bboxes' they are made from the masks.", where, first.place)
+        return f"{where}, such as {first.place}; without 'bboxes' they are made from the masks."
 
     def _of_masks(self) -> Boxes:
         if not self._samples:

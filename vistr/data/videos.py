@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,9 +26,9 @@ class Annotation:
 
     id: int
     category_id: int
-    segmentations: tuple[RLE | None, ...]
-    boxes: tuple[Box | None, ...]
-    areas: tuple[float | None, ...]
+    segmentations: Sequence[RLE | None]
+    boxes: Sequence[Box | None]
+    areas: Sequence[float | None]
     iscrowd: bool
 
 

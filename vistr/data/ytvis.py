@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco_mask
 
+from vistr.data.annotation_cache import AnnotationCache, Contents
 from vistr.data.box_check import BoxCheck
-from vistr.data.segmentation import RLE, to_rle
+from vistr.data.packed import PackedAnnotations, Packer
+from vistr.data.segmentation import RLE, compressed_rles, loads_annotations, to_rle
 from vistr.data.values import is_finite, is_inside, printable
 from vistr.data.videos import Annotation, Box, Category, Video, VideoSet, check_images
 from vistr.errors import UserError, shown
+from vistr.memory import give_back_free_memory
 
 __all__ = ["Annotation", "Box", "Category", "Video", "VideoSet", "check_images", "read_ytvis"]
 
+logger = logging.getLogger(__name__)
 MAX_ID, MAX_SIDE = 2**63 - 1, 2**16
 
 
@@ -26,36 +29,25 @@ def read_ytvis(annotation_file: Path, image_folder: Path) -> VideoSet:
 
     Raises UserError naming file, video, frame and annotation of what is missing or malformed. Masks become
     compressed RLE: so the malformed ones are found before a day of training, and lists of run lengths do
-    not fill gigabytes.
+    not fill gigabytes. A large file is read once: a packed copy in the user's cache folder serves until it changes.
     """
-    content = _read_json(annotation_file)
-    for key in ("videos", "categories"):
-        if not isinstance(content.get(key), list) or not content[key]:
-            raise UserError(f"{annotation_file} lacks a list of '{key}': is it a YouTube-VIS file?")
-    if not image_folder.is_dir():
+    if annotation_file.is_file() and not image_folder.is_dir():
         raise UserError(f"no image folder {image_folder}: set dataset.images (or dataset.root)")
-    reader = _Reader(annotation_file)
-    categories = sorted((reader.category(entry) for entry in content["categories"]), key=lambda each: each.id)
-    reader.refuse_duplicates("category", (category.id for category in categories))
-    videos = [reader.video(entry) for entry in content["videos"]]
-    reader.refuse_duplicates("video", (video.id for video in videos))
-    category_ids = {category.id for category in categories}
-    annotations = reader.annotations(content.get("annotations"), videos, category_ids)
-    reader.box_check.finish()
-    return VideoSet(
-        annotation_file,
-        image_folder,
-        tuple(categories),
-        tuple(
-            Video(video.id, video.height, video.width, video.file_names, tuple(annotations[video.id]))
-            for video in videos
-        ),
-    )
+    cache = AnnotationCache(annotation_file)
+    contents = cache.load()
+    if contents is None:
+        read = _Reader(annotation_file).read()
+        contents = cache.keep(*read) or Contents(read[0], read[2].of_videos(read[1]), read[2].warning)
+        del read
+        give_back_free_memory()
+    if contents.warning:
+        logger.warning("%s", contents.warning)
+    return VideoSet(annotation_file, image_folder, contents.categories, contents.videos)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = loads_annotations(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"no annotation file {path}") from None
     except OSError as error:
@@ -64,6 +56,9 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not JSON: {shown(error, 100)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a JSON {type(content).__name__}, not an object with 'videos'")
+    for key in ("videos", "categories"):
+        if not isinstance(content.get(key), list) or not content[key]:
+            raise UserError(f"{path} lacks a list of '{key}': is it a YouTube-VIS file?")
     return content
 
 
@@ -73,6 +68,16 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.box_check = BoxCheck(str(path))
+
+    def read(self) -> tuple[tuple[Category, ...], tuple[Video, ...], PackedAnnotations]:
+        """The file's categories, its videos without their annotations, and these."""
+        content = _read_json(self.path)
+        categories = sorted((self.category(entry) for entry in content["categories"]), key=lambda each: each.id)
+        self.refuse_duplicates("category", (category.id for category in categories))
+        videos = [self.video(entry) for entry in content["videos"]]
+        self.refuse_duplicates("video", (video.id for video in videos))
+        packed = self.annotations(content.get("annotations"), videos, {category.id for category in categories})
+        return tuple(categories), tuple(videos), packed
 
     def category(self, entry: Any) -> Category:
         identifier = self.whole_number(entry, "id", "a category")
@@ -92,13 +97,14 @@ class _Reader:
                 )
         return Video(identifier, height, width, tuple(names), ())
 
-    def annotations(self, entries: Any, videos: Iterable[Video], category_ids: set[int]) -> dict[int, list[Annotation]]:
-        """Annotations by video id."""
+    def annotations(self, entries: Any, videos: Sequence[Video], category_ids: set[int]) -> PackedAnnotations:
+        """All annotations; empties `entries`, so that what is packed is not held twice."""
         if not isinstance(entries, list | None):
             raise UserError(f"{self.path}: 'annotations' is not a list")
-        by_id = {video.id: video for video in videos}
-        grouped: dict[int, list[Annotation]] = defaultdict(list)
-        for entry in entries or ():
+        by_id = {video.id: index for index, video in enumerate(videos)}
+        packer = Packer()
+        entries = entries or []
+        for place_in_file, entry in enumerate(entries):
             identifier = self.whole_number(entry, "id", "an annotation")
             place = f"annotation {identifier}"
             video_id = self.whole_number(entry, "video_id", place)
@@ -108,15 +114,25 @@ class _Reader:
             category_id = self.whole_number(entry, "category_id", place)
             if category_id not in category_ids:
                 raise UserError(f"{self.path}: {place} is of category {category_id}, which 'categories' lacks")
-            grouped[video_id].append(self.annotation(entry, place, by_id[video_id]))
-        self.refuse_duplicates("annotation", (each.id for group in grouped.values() for each in group))
-        return grouped
+            video = videos[by_id[video_id]]
+            frames = self.frames(entry, place, video)
+            if (crowd := entry.get("iscrowd")) not in (0, 1, None):
+                raise UserError(f"{self.path}: {place}: 'iscrowd' must be 0 or 1, not {shown(crowd, 40)}")
+            packer.add(identifier, by_id[video_id], category_id, bool(crowd), *frames)
+            entries[place_in_file] = None
+        self.refuse_duplicates("annotation", (identifier for identifier, *_ in packer.entries))
+        return packer.packed(self.box_check.finish())
 
-    def annotation(self, entry: dict[str, Any], place: str, video: Video) -> Annotation:
+    def frames(
+        self, entry: dict[str, Any], place: str, video: Video
+    ) -> tuple[list[RLE | None], list[Box | None], list[float | None]]:
+        """An annotation's masks, boxes and areas; mask and box are absent in the same frames."""
         masks = self.per_frame(entry, "segmentations", place, len(video))
         if masks is None:
             raise UserError(f"{self.path}: {place} lacks 'segmentations'")
-        rles = [self.mask(mask, video, f"{place}, frame {frame}") for frame, mask in enumerate(masks)]
+        rles = compressed_rles(masks, video.height, video.width)
+        if rles is None:
+            rles = [self.mask(mask, video, f"{place}, frame {frame}") for frame, mask in enumerate(masks)]
         written = self.per_frame(entry, "bboxes", place, len(video))
         if written is None:
             boxes = [None if rle is None else _box_of(rle) for rle in rles]
@@ -128,15 +144,10 @@ class _Reader:
             if value is not None and not (is_finite(value) and value >= 0):
                 number = f"an area is a number of pixels or null, not {shown(value, 40)}"
                 raise UserError(f"{self.path}: {place}, frame {frame}: {number}")
-        if (crowd := entry.get("iscrowd")) not in (0, 1, None):
-            raise UserError(f"{self.path}: {place}: 'iscrowd' must be 0 or 1, not {shown(crowd, 40)}")
-        return Annotation(
-            entry["id"],
-            entry["category_id"],
-            tuple(rle if box else None for rle, box in zip(rles, boxes, strict=True)),
-            tuple(box if rle else None for rle, box in zip(rles, boxes, strict=True)),
-            tuple(areas),
-            bool(crowd),
+        return (
+            [rle if box else None for rle, box in zip(rles, boxes, strict=True)],
+            [box if rle else None for rle, box in zip(rles, boxes, strict=True)],
+            areas,
         )
 
     def per_frame(self, entry: dict[str, Any], key: str, place: str, length: int) -> list[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vistr.data.segmentation import RLE, area, rle_size, to_rle
+from vistr.data.segmentation import RLE, area, compressed_rles, loads_annotations, rle_size, to_rle
 from vistr.data.values import is_finite, printable
 from vistr.errors import UserError, shown
 from vistr.evaluation.results_file import read_results
@@ -67,7 +68,7 @@ class Contents:
 
 def read(truth: Mapping[str, Any] | str | Path, results: list[Any] | str | Path) -> Contents:
     """Read both sides; UserError names the file and entry where the official evaluation would crash."""
-    truth_name, truth_content = _load(truth, "the truth")
+    truth_name, truth_content = _load(truth, "the truth", loads_annotations)
     results_name, results_content = _load(results, "the results")
     if not isinstance(truth_content, Mapping):
         raise UserError(f"{truth_name} is no YouTube-VIS annotation file: it should be an object with 'videos'")
@@ -82,10 +83,10 @@ def read(truth: Mapping[str, Any] | str | Path, results: list[Any] | str | Path)
     return contents
 
 
-def _load(source: Any, what: str) -> tuple[str, Any]:
+def _load(source: Any, what: str, loads: Callable[[bytes], Any] = json.loads) -> tuple[str, Any]:
     if not isinstance(source, str | Path):
         return what, source
-    return str(source), read_results(Path(source), what)
+    return str(source), read_results(Path(source), what, loads)
 
 
 def _by_id(content: Mapping[str, Any], key: str, name: str, suspicions: Suspicions) -> dict[int, Mapping[str, Any]]:
@@ -216,17 +217,21 @@ def _read_masks(
     where: str,
     suspicions: Suspicions,
 ) -> list[RLE | None]:
-    masks = []
-    size = [video.get("height"), video.get("width")]
-    for frame, segmentation in enumerate(segmentations):
-        try:
-            rle = read_mask(segmentation) if segmentation else None
-        except ValueError as error:
-            raise UserError(f"{where}, frame {frame}: {error}") from None
-        if rle is not None and list(rle["size"]) != size:
-            example = f"{where}, frame {frame}: [height, width] {list(rle['size'])}, not {size}"
-            suspicions.add("masks of another size than their video", example)
-        masks.append(rle)
+    height, width = size = [video.get("height"), video.get("width")]
+    masks = None
+    if isinstance(height, int) and isinstance(width, int):
+        masks = compressed_rles(segmentations, height, width)
+    if masks is None:
+        masks = []
+        for frame, segmentation in enumerate(segmentations):
+            try:
+                rle = read_mask(segmentation) if segmentation else None
+            except ValueError as error:
+                raise UserError(f"{where}, frame {frame}: {error}") from None
+            if rle is not None and list(rle["size"]) != size:
+                example = f"{where}, frame {frame}: [height, width] {list(rle['size'])}, not {size}"
+                suspicions.add("masks of another size than their video", example)
+            masks.append(rle)
     names = video.get("file_names")
     length = len(names) if isinstance(names, list) else video.get("length", len(masks))
     if len(masks) != length:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from vistr.files import read_json
 _ALWAYS, _TIMES = 64 * 2**20, 50
 
 
-def read_results(path: Path, what: str) -> Any:
+def read_results(path: Path, what: str, loads: Callable[[bytes], Any] = json.loads) -> Any:
     """The content of a JSON file, or of the one JSON file in a zip; UserError names the file and what is wrong."""
     try:
         if not zipfile.is_zipfile(path):
-            return read_json(path, what)
+            return read_json(path, what, loads)
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(_entry(archive, path)))
+            return loads(archive.read(_entry(archive, path)))
     except UserError:
         raise
     except OSError as error:

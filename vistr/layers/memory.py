@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterable
 
 import mindspore as ms
 from mindspore import Tensor
 from mindspore._c_expression import JitExecutor_
 from mindspore.graph.api import ms_compile_cache
+
+from vistr.memory import give_back_free_memory
 
 
 def release(tensors: Iterable[Tensor]) -> None:
@@ -26,4 +27,4 @@ def forget_graphs() -> None:
     """Drop every graph that this process has compiled, for one that does nothing but compile."""
     JitExecutor_.get_instance().del_net_res(None, set(ms_compile_cache))
     ms_compile_cache.clear()
-    ctypes.CDLL(None).malloc_trim(0)
+    give_back_free_memory()

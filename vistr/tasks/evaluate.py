@@ -11,7 +11,7 @@ from vistr.device import use_device
 from vistr.models.build import build_model
 from vistr.parallel import join
 from vistr.tasks.reporting import evaluate_videos, run_settings
-from vistr.tasks.sources import evaluation_videos, with_categories
+from vistr.tasks.sources import evaluation_videos, reading, with_categories
 from vistr.training.checkpoint import load_weights, read_checkpoint
 from vistr.training.tracking import open_tracker
 
@@ -28,7 +28,7 @@ def run(config: Config) -> dict[str, float]:
     config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
     assert config.run_dir is not None
     ranks = join(use_device(config.device.target, config.device.id))
-    with ranks.first_ahead():
+    with reading(config, ranks):
         videos = with_categories(evaluation_videos(config), checkpoint.metadata.categories, checkpoint.path)
     model = build_model(config, len(checkpoint.metadata.categories))
     load_weights(model, checkpoint)

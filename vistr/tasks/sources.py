@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -14,14 +15,29 @@ from vistr.data.splits import hold_out
 from vistr.data.videos import Category, VideoSet, check_images
 from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
+from vistr.parallel import Ranks
+
+
+def is_generated(config: Config) -> bool:
+    """Whether the videos are made before they are read."""
+    return config.dataset.name == "shapes" and not _are_named(config)
+
+
+def _are_named(config: Config) -> bool:
+    return config.dataset.annotations is not None and config.dataset.images is not None
+
+
+def reading(config: Config, ranks: Ranks) -> AbstractContextManager[None]:
+    """For reading the videos on several ranks: all at once, but the first ahead where videos have to be made."""
+    return ranks.first_ahead() if is_generated(config) else nullcontext()
 
 
 def open_split(config: Config, split: str) -> VideoSet:
     """The videos of "train", "valid" or "test" as they are on the disk; `shapes` are generated first."""
     dataset = config.dataset
-    if dataset.annotations is not None and dataset.images is not None:
-        files = (Path(dataset.annotations), Path(dataset.images))
-    elif dataset.name == "shapes":
+    if _are_named(config):
+        files = (Path(cast(str, dataset.annotations)), Path(cast(str, dataset.images)))
+    elif is_generated(config):
         folder = write_shapes(
             Path(cast(str, dataset.root)),
             num_videos=dataset.num_videos,

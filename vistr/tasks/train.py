@@ -17,7 +17,7 @@ from vistr.results.rows import read_rows
 from vistr.results.runs import final_training_figures
 from vistr.tasks.compile_ahead import compile_ahead
 from vistr.tasks.reporting import defined, evaluate_videos, run_settings, say_where_things_are, typed_values
-from vistr.tasks.sources import training_videos
+from vistr.tasks.sources import reading, training_videos
 from vistr.tasks.training_parts import (
     clips_a_step,
     first_batch,
@@ -43,7 +43,7 @@ def run(config: Config) -> dict[str, float]:
     ranks = join(device)
     if ranks.size > 1:
         logger.info("%d processes, %d clips a step", ranks.size, clips_a_step(config) * ranks.size)
-    with ranks.first_ahead():
+    with reading(config, ranks):
         videos, judged = training_videos(config)
     logger.info("training: %d videos of %s", len(videos.videos), videos.annotation_file)
     logger.info("evaluation: %d videos (dataset.split=%s)", len(judged.videos), config.dataset.split)

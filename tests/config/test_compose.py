@@ -381,3 +381,10 @@ def test_a_resumed_run_keeps_what_was_typed_but_for_the_weights_it_began_with(tm
     (tmp_path / ".hydra" / "hydra.yaml").write_text(f"hydra: {{runtime: {{cwd: {tmp_path}}}}}\n")
     config = load_config([f"resume={tmp_path}"])
     assert (config.num_frames, config.init) == (7, None)
+
+
+def test_slots_are_the_papers_unless_the_dataset_is_crowded_or_they_are_typed(tmp_path: Path) -> None:
+    def slots(*overrides: str) -> int:
+        return load_config([*overrides, f"dataset.root={tmp_path}"]).num_instances
+
+    assert (slots("dataset=ytvis2019"), slots("dataset=ovis"), slots("dataset=ovis", "num_instances=7")) == (10, 20, 7)

@@ -24,6 +24,14 @@ def test_a_small_frame_is_enlarged_until_text_can_be_read() -> None:
     assert enlargement(40, 30) == 6
 
 
+@pytest.mark.parametrize("size", [(8, 2000), (2000, 8), (1, 1), (4, 400)])
+def test_a_frame_of_any_shape_keeps_a_size_that_can_be_looked_at(size: tuple[int, int]) -> None:
+    drawn = draw_tracks(grey(*size), [square(*size)], labels=["a long name"], scores=[0.5])
+    assert max(drawn.shape) <= max(1440, *size)
+    sheet = contact_sheet([("truth", [grey(*size)] * 3), ("found", [drawn])])
+    assert max(sheet.shape) < 13_000
+
+
 def test_a_mask_is_tinted_and_outlined_in_its_tracks_color_and_the_rest_is_left_alone() -> None:
     mask = square(300, 400)
     drawn = draw_tracks(grey(300, 400), [mask], track_ids=[4]).astype(float)

@@ -38,6 +38,7 @@ _POSITIVE = (
     "dataset.short_side",
     "dataset.long_side",
     "dataset.size_divisor",
+    "dataset.num_instances",
     "dataset.augmentation.resize_short",
     "dataset.augmentation.resize_long",
     "dataset.augmentation.crop_resize_short",

@@ -48,7 +48,8 @@ class Dataset:
 
     `root` is the folder of a known dataset (or where `shapes` are generated); `annotations` and `images`
     name the file and the folder themselves. `clip_overlap` is the share of a clip's frames that the next
-    clip of a long video sees again. The keys from `num_videos` on serve `shapes` alone.
+    clip of a long video sees again. `num_instances` is the default of the key of that name at the root. The keys from
+    `num_videos` on serve `shapes` alone.
     """
 
     name: str = "shapes"
@@ -61,6 +62,7 @@ class Dataset:
     short_side: int = 300
     long_side: int = 540
     size_divisor: int = 32
+    num_instances: int = 10
     num_workers: int = 2
     clip_overlap: float = 0.5
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -9,6 +9,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vistr.results.fonts import fit_fonts
+
 PARTS = {
     "backbone": "backbone",
     "transformer": "transformer",
@@ -156,6 +158,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
             _draw_lines(figure.add_subplot(grid[row, 1]), found, key, label, against_frames=False)
     if failed := [f"{p['num_frames']} x {p['height']}x{p['width']}" for p in report["sweep"] if "error" in p]:
         figure.supxlabel(f"not measured: {', '.join(failed)}", fontsize=9)
+    fit_fonts(figure)
     figure.savefig(path)
 
 

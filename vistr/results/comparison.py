@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vistr.results.csv_cells import cells
 from vistr.results.published import DATASET, NOTE, PUBLISHED, Published
 from vistr.results.runs import Run
 from vistr.training.progress import duration_text
@@ -166,11 +167,11 @@ def csv_table(comparison: Comparison) -> str:
     names = list(dict.fromkeys([*comparison.figures(), *(name for run in comparison.runs for name in run.figures)]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "state", "reason", *comparison.keys, *names, "seconds", "folder"])
+    writer.writerow(cells(["run", "state", "reason", *comparison.keys, *names, "seconds", "folder"]))
     for run in comparison.runs:
         settings = [run.setting(key) for key in comparison.keys]
         figures = [run.figures.get(name) for name in names]
-        writer.writerow([run.name, run.state, run.reason, *settings, *figures, run.seconds, run.folder])
+        writer.writerow(cells([run.name, run.state, run.reason, *settings, *figures, run.seconds, run.folder]))
     for row in comparison.published:
         settings = [row.backbone if key == "backbone" else None for key in comparison.keys]
         name = f"{row.method}, {row.backbone}"

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vistr.results.comparison import Comparison, shown_setting
+from vistr.results.fonts import drawable, fit_fonts
 from vistr.results.rows import finite_number
 from vistr.results.runs import Run
 
@@ -41,6 +42,7 @@ def draw_settings(comparison: Comparison) -> Figure | None:
         axes = figure.add_subplot(rows, columns, position)
         _draw_setting(axes, comparison, points, key)
         _plain(axes)
+    fit_fonts(figure)
     return figure
 
 
@@ -69,6 +71,7 @@ def draw_curves(comparison: Comparison) -> Figure | None:
         labels[-1:] = [labels[-1], f"{len(runs) - len(COLORS)} more, in grey"]
         handles += left.plot([], [], color=GREY)
     figure.legend(handles, labels, loc="outside lower center", ncols=1 if len(runs) < 4 else 2, frameon=False)
+    fit_fonts(figure)
     return figure
 
 
@@ -116,7 +119,7 @@ def _draw_setting(axes: Axes, comparison: Comparison, runs: Sequence[Run], key: 
     else:
         order = list(dict.fromkeys(sorted(shown_setting(value) for value in values)))
         places = [float(order.index(shown_setting(value))) for value in values]
-        axes.set_xticks(range(len(order)), order)
+        axes.set_xticks(range(len(order)), [drawable(value) for value in order])
         axes.margins(x=0.2)
     axes.plot(places, heights, "o", color=COLORS[0], alpha=0.8)
     means = {x: statistics.fmean(h for p, h in zip(places, heights, strict=True) if p == x) for x in places}

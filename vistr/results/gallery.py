@@ -13,7 +13,7 @@ from vistr.data.segmentation import decode
 from vistr.results.overlays import draw_tracks
 from vistr.results.report import ReportTrack, jpeg_address, page, write_page
 
-THUMBNAIL_WIDTH = 320
+THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT = 320, 480
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,6 @@ def _thumbnail(frame: NDArray, tracks: Sequence[ReportTrack], number: int) -> st
         rle = track.segmentations[place] if 0 <= place < len(track.segmentations) else None
         masks.append(None if rle is None else decode(rle))
     drawn = Image.fromarray(draw_tracks(frame, masks, track_ids=[track.id for track in tracks]))
-    height = max(1, round(drawn.height * THUMBNAIL_WIDTH / drawn.width))
-    return jpeg_address(drawn.resize((THUMBNAIL_WIDTH, height), Image.Resampling.LANCZOS))
+    scale = min(THUMBNAIL_WIDTH / drawn.width, THUMBNAIL_HEIGHT / drawn.height)
+    size = (max(round(drawn.width * scale), 1), max(round(drawn.height * scale), 1))
+    return jpeg_address(drawn.resize(size, Image.Resampling.LANCZOS))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from vistr.results.fonts import Text
 
 READABLE_SIDE = 180  # frames with a shorter side are enlarged by a whole factor to reach it
+LARGEST_SIDE = 1440  # but not beyond this
 PALETTE = (
     (255, 84, 84),
     (66, 150, 255),
@@ -47,7 +49,7 @@ def tag_ink(color: tuple[int, int, int]) -> tuple[int, int, int]:
 
 def enlargement(height: int, width: int) -> int:
     """The whole factor by which `draw_tracks` and `contact_sheet` enlarge a frame of this size."""
-    return max(1, -(-READABLE_SIDE // min(height, width)))
+    return max(1, min(-(-READABLE_SIDE // min(height, width)), LARGEST_SIDE // max(height, width)))
 
 
 def draw_tracks(
@@ -148,10 +150,11 @@ def contact_sheet(
     for column, k in enumerate(columns):
         number = k if frame_numbers is None else frame_numbers[k]
         x = gap + column * (tile_width + gap) + tile_width // 2
-        draw.text((x, heading // 2 + 3), f"frame {number}", NOTE_COLOR, _font(13), anchor="mm")
+        label = Text(f"frame {number}", 13)
+        label.draw(draw, x - label.width // 2, heading // 2 + 8, NOTE_COLOR)
     for row, (title, _) in enumerate(rows):
         top = heading + row * (strip + tile_height)
-        draw.text((gap + 2, top + strip // 2), title, TITLE_COLOR, _font(17), anchor="lm")
+        Text(title, 16).draw(draw, gap + 2, top + strip // 2 + 6, TITLE_COLOR)
         for column, tile in enumerate(tiles[row]):
             if tile is not None:
                 x = gap + column * (tile_width + gap) + (tile_width - tile.width) // 2
@@ -210,12 +213,11 @@ def _shrunk(mask: Pixels, margin: int) -> Pixels:
 
 def _draw_tags(draw: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[tuple[Rectangle, int, str]]) -> None:
     """Writes each tag where there is room for it: above its track, below it, or over its upper edge."""
-    font = _font(min(26, max(13, round(min(size) / 26))))
+    font_size = min(26, max(13, round(min(size) / 26)))
     taken: list[Rectangle] = []
     for (left, top, right, bottom), track_id, text in tags:
-        x0, _, x1, _ = draw.textbbox((0, 0), text, font, anchor="ls")
-        text_height = -draw.textbbox((0, 0), "Hg0", font, anchor="ls")[1]
-        width, height = int(x1 - x0) + 9, int(text_height) + 9
+        line = Text(text, font_size)
+        width, height = line.width + 9, line.height + 9
         x = min(max((left + right - width) // 2, 0), max(size[0] - width, 0))
         candidates = [
             (x, y, x + width, y + height)
@@ -227,13 +229,8 @@ def _draw_tags(draw: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[
         taken.append(place)
         color = track_color(track_id)
         draw.rounded_rectangle((place[0], place[1], place[2] - 1, place[3] - 1), 4, fill=color)
-        draw.text((place[0] + 5 - x0, place[3] - 5), text, tag_ink(color), font, anchor="ls")
+        line.draw(draw, place[0] + 5, place[3] - 5, tag_ink(color))
 
 
 def _meet(first: Rectangle, second: Rectangle) -> bool:
     return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
-
-
-@lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

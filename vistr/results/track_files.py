@@ -13,6 +13,7 @@ from types import TracebackType
 from pycocotools import mask as coco_mask
 
 from vistr.data.segmentation import RLE, area, to_json
+from vistr.results.csv_cells import cells
 
 RESULTS, TABLE = "results.json", "tracks.csv"
 COLUMNS = ("video", "frame", "track", "category", "score", "x", "y", "width", "height")
@@ -74,7 +75,7 @@ class TrackFiles:
         for track, category, score, rle in seen:
             if area(rle):
                 box = [int(side) for side in coco_mask.toBbox(rle)]
-                self._table.writerow((video, frame, track, category, f"{score:.4f}", *box))
+                self._table.writerow(cells((video, frame, track, category, f"{score:.4f}", *box)))
 
     def _write_nulls(self, count: int, done: int) -> None:
         if count > 0:

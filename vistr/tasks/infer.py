@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -201,8 +202,18 @@ def _writing(folder: Path, done: str | None = None) -> Iterator[None]:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """The names, numbered where several are the same."""
-    return [f"{name}_{place}" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
+    """The names as those of folders, numbered where several are the same."""
+    plain = [name.strip(". ") or "video" for name in names]
+    times = Counter(name.casefold() for name in plain)
+    taken = {name for name, count in times.items() if count == 1}
+    found = []
+    for name in plain:
+        place, distinct = 1, name
+        while times[name.casefold()] > 1 and (distinct := f"{name}_{place}").casefold() in taken:
+            place += 1
+        taken.add(distinct.casefold())
+        found.append(distinct)
+    return found
 
 
 def _say_where_things_are(config: Config, folder: Path, found: Sequence[Found]) -> None:

@@ -181,7 +181,7 @@ def say_where_things_are(config: Config, folder: Path, figures: dict[str, float]
     lines = ["", "Done. What there is to look at:"]
     if "AP" in figures:
         lines.append(f"  held-out AP {figures['AP']:.3f}, AP50 {figures['AP50']:.3f}: {shown}/metrics.json")
-    if (folder / "results").is_dir():
+    if any((folder / "results").glob("video_*.png")):
         lines.append(f"  pictures, truth above what was found: {shown}/results/video_*.png")
     lines.append(f"  checkpoints: {shown}/checkpoints (python run.py task=evaluate checkpoint={shown})")
     lines.append(f"  curves: tensorboard --logdir {os.path.relpath(config.outputs)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from vistr.config import Config
 from vistr.config.compose import to_dict
 from vistr.data.clips import Batch
+from vistr.data.slots import overfull
 from vistr.device import use_device
 from vistr.models.backbone import calibrate
 from vistr.models.build import build_model
@@ -46,6 +47,8 @@ def run(config: Config) -> dict[str, float]:
     with reading(config, ranks):
         videos, judged = training_videos(config)
     logger.info("training: %d videos of %s", len(videos.videos), videos.annotation_file)
+    if (warning := overfull(videos, config.num_frames, config.num_instances)) is not None:
+        logger.warning("%s: %s", videos.annotation_file.name, warning)
     logger.info("evaluation: %d videos (dataset.split=%s)", len(judged.videos), config.dataset.split)
 
     @cache

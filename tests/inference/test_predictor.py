@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import tracemalloc
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from PIL import Image
 from vistr.data.clips import video_clip_frames
 from vistr.data.videos import Category, Video, VideoSet
 from vistr.errors import UserError
+from vistr.inference import predictor as predictor_module
+from vistr.inference.linking import LinkedFrame
+from vistr.inference.postprocess import clip_tracks
 from vistr.inference.predictor import ClipSettings, Predictor
 
 HEIGHT, WIDTH = 24, 40
@@ -87,7 +91,7 @@ def test_frames_come_out_before_the_video_ends() -> None:
 
     first = next(predictor(BrightSpot()).stream(frames()))
     assert first.index == 0
-    assert len(read) == 6  # the second clip has begun, at frame 2, and ended
+    assert 6 <= len(read) <= 12  # the second clip has begun, at frame 2, and ended; two more may be read ahead
 
 
 def test_doubtful_tracks_and_those_without_a_name_are_left_out() -> None:
@@ -116,14 +120,121 @@ def test_a_datasets_video_gives_the_same_tracks_as_its_frames_in_a_stream(tmp_pa
         Image.fromarray(frame(number)).save(tmp_path / names[-1])
     video = Video(5, HEIGHT, WIDTH, tuple(names), ())
     video_set = VideoSet(tmp_path / "a.json", tmp_path, CATEGORIES, (video,))
-    (result,) = predictor(BrightSpot()).results(video_set, video)
+    ((result,),) = predictor(BrightSpot()).results(video_set, [video])
     streamed = list(predictor(BrightSpot()).stream(map(frame, range(13))))
     assert (result["video_id"], result["category_id"]) == (5, 8)
     assert result["score"] == pytest.approx(streamed[-1].tracks[0].score)
     assert [mask["counts"].encode() for mask in result["segmentations"]] == [
         tracks.tracks[0].segmentation["counts"] for tracks in streamed
     ]
-    assert predictor(BrightSpot(), min_score=0.95).results(video_set, video) == []
+    assert list(predictor(BrightSpot(), min_score=0.95).results(video_set, [video])) == [[]]
+
+
+def test_several_videos_give_what_each_gives_alone() -> None:
+    lengths = (3, 9, 0, 4, 17, 1)
+    videos = [[frame(number) for number in range(first, first + length)] for first, length in enumerate(lengths)]
+    together: list[list[LinkedFrame]] = [[]]
+    for number, linked in predictor(BrightSpot()).link_all(videos):
+        assert number == len(together) - 1
+        if linked is None:
+            together.append([])
+        else:
+            together[-1].append(linked)
+    assert together[:-1] == [list(predictor(BrightSpot()).link(video)) for video in videos]
+    assert [len(frames) for frames in together] == [*lengths, 0]
+
+
+def test_reading_the_network_and_making_tracks_go_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the three waits until the other two are at work as well: one after the other they would wait for ever."""
+    together = threading.Barrier(3, timeout=60)
+    model, num_met = BrightSpot(), [0]
+
+    def meet(is_time: bool) -> None:
+        if is_time:
+            together.wait()
+            num_met[0] += 1
+
+    def frames() -> Iterator[np.ndarray]:
+        for number in range(9):
+            meet(number == 8)  # the third clip's last
+            yield frame(number)
+
+    def network(images: np.ndarray, padding: np.ndarray) -> Any:
+        meet(len(model.clips) == 1)  # for the second clip
+        return model(images, padding)
+
+    def tracks(*args: Any, **keywords: Any) -> Any:
+        meet(num_met[0] == 0 and len(model.clips) == 1)  # of the first clip
+        return clip_tracks(*args, **keywords)
+
+    monkeypatch.setattr(predictor_module, "clip_tracks", tracks)
+    out = list(predictor(network, overlap=0).link(frames()))  # type: ignore[arg-type]
+    assert [linked.index for linked in out] == list(range(9))
+    assert num_met == [3]
+
+
+def test_a_slow_source_does_not_hold_back_what_is_known() -> None:
+    let_go, out = threading.Event(), []
+
+    def frames() -> Iterator[np.ndarray]:
+        yield from map(frame, range(6))
+        assert let_go.wait(60)
+
+    for tracks in predictor(BrightSpot()).stream(frames()):
+        out.append(tracks.index)
+        if out == [0, 1]:
+            let_go.set()
+    assert out == list(range(6))
+
+
+@pytest.mark.parametrize("error", [UserError("frame 9 is damaged"), ValueError("odd"), KeyboardInterrupt()])
+def test_an_error_of_the_source_comes_after_the_frames_before_it(error: BaseException) -> None:
+    def frames() -> Iterator[np.ndarray]:
+        yield from map(frame, range(9))
+        raise error
+
+    out: list[int] = []
+    with pytest.raises(type(error)) as raised:
+        out.extend(tracks.index for tracks in predictor(BrightSpot()).stream(frames()))
+    assert raised.value is error
+    assert out == [0, 1, 2, 3]  # those of the clips that were whole and followed by another
+    assert not own_threads()
+
+
+def test_an_error_in_making_tracks_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise UserError("no tracks")
+
+    monkeypatch.setattr(predictor_module, "clip_tracks", fail)
+    with pytest.raises(UserError, match="no tracks"):
+        list(predictor(BrightSpot()).stream(map(frame, range(9))))
+    assert not own_threads()
+
+
+def test_an_interrupted_or_abandoned_stream_ends_its_threads_and_its_source() -> None:
+    ended = []
+
+    def frames() -> Iterator[np.ndarray]:
+        try:
+            yield from map(frame, range(100))
+        finally:
+            ended.append(True)
+
+    def interrupted(images: np.ndarray, padding: np.ndarray) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(predictor(interrupted).stream(frames()))  # type: ignore[arg-type]
+    stream = predictor(BrightSpot()).link(frames())
+    next(stream)
+    assert own_threads()
+    stream.close()  # type: ignore[attr-defined]
+    assert ended == [True, True]
+    assert not own_threads()
+
+
+def own_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(("ahead", "tracks"))]
 
 
 def test_what_is_held_does_not_grow_with_the_video() -> None:

@@ -8,6 +8,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,8 @@ def time_network(model: VisTR, frames: np.ndarray, padding: np.ndarray, repeats:
 
 def time_pipeline(predictor: Predictor, video_set: VideoSet, repeats: int) -> Timing:
     """The second FPS protocol: image files to run-length coded tracks, one video of one clip a run, in turn."""
-    videos = itertools.cycle(video_set.videos)
-    return time_runs(lambda: predictor.results(video_set, next(videos)), repeats, len(video_set.videos[0]))
+    with closing(predictor.results(video_set, itertools.cycle(video_set.videos))) as results:
+        return time_runs(lambda: next(results), repeats, len(video_set.videos[0]))
 
 
 def time_training(

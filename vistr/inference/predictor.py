@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,10 @@ from vistr.data.sources import dataset_frames
 from vistr.data.transforms import Resize, normalise, resized
 from vistr.data.videos import Category, Video, VideoSet
 from vistr.errors import UserError
+from vistr.inference.ahead import Ahead
 from vistr.inference.linking import LinkedFrame, TrackLinker
-from vistr.inference.postprocess import clip_tracks
-from vistr.inference.tracks import Track, collect, video_results
+from vistr.inference.postprocess import ClipTrack, clip_tracks
+from vistr.inference.tracks import collect, video_results
 from vistr.models.vistr import VisTR
 
 Frame = NDArray[np.uint8] | Image.Image
@@ -73,6 +75,14 @@ class FrameTracks:
         return len(self.tracks)
 
 
+class _Waiting(NamedTuple):
+    """A clip whose tracks are being made, or (None) the end of a video."""
+
+    video: int
+    frames: range
+    tracks: Future[list[ClipTrack]] | None
+
+
 class Predictor:
     """Finds the tracks of videos with one network, whose label k means `categories[k - 1]`."""
 
@@ -105,34 +115,93 @@ class Predictor:
     def link(self, frames: Iterable[Frame], on_clip: Callable[[int], None] | None = None) -> Iterator[LinkedFrame]:
         """Every frame with all its tracks, however doubtful: what `stream` shows and results are made of.
 
-        `on_clip` is told after each clip how many frames the network has seen.
+        `on_clip` is told after each clip how many frames the network has seen. The frames are read in a thread of
+        their own, up to three clips ahead of those that come out.
+        """
+        for _, linked in self.link_all([frames], on_clip):
+            if linked is not None:
+                yield linked
+
+    def link_all(
+        self, videos: Iterable[Iterable[Frame]], on_clip: Callable[[int], None] | None = None
+    ) -> Iterator[tuple[int, LinkedFrame | None]]:
+        """`link` of several videos, one after the other: (the video's number, frame), and (number, None) at its end.
+
+        While the network works on a clip, one thread reads the next clip, of the same video or the one after, and
+        another makes tracks of the last one.
         """
         linker = TrackLinker()
-        for clip in clips_of(frames, self.settings):
-            images, padding = clip.network_input(self.settings.size_divisor)
-            outputs = self.model(images, padding)
-            found = clip_tracks(
-                by_frame(outputs.logits.asnumpy(), self.settings.num_frames),
-                by_frame(outputs.masks.asnumpy(), self.settings.num_frames),
-                valid_size=clip.size,
-                padded_size=(padding.shape[2], padding.shape[3]),
-                video_size=clip.video_size,
-                num_valid_frames=len(clip.frames),
-            )
-            if on_clip is not None:
-                on_clip(clip.frames.stop)
-            yield from linker.add(found, clip.frames)
-        yield from linker.finish()
+        waiting: deque[_Waiting] = deque()
 
-    def tracks(self, video_set: VideoSet, video: Video) -> list[Track]:
-        """The tracks of a dataset's video that have `min_score`; of the video itself only run-length codes are held."""
-        return collect(self.link(dataset_frames(video_set, video)), min_score=self.min_score)
+        def first_finished() -> Iterator[tuple[int, LinkedFrame | None]]:
+            one = waiting.popleft()
+            for frame in linker.finish() if one.tracks is None else linker.add(one.tracks.result(), one.frames):
+                yield one.video, frame
+            if one.tracks is None:
+                yield one.video, None
 
-    def results(self, video_set: VideoSet, video: Video) -> list[dict[str, Any]]:
-        """The video's tracks as entries of an official results file."""
+        with Ahead(self._clips(videos)) as clips, ThreadPoolExecutor(1, "tracks") as pool:
+            while True:
+                # Where reading is the slowest, whoever waits for frames gets those that are finished meanwhile.
+                while waiting and not clips.is_ready_before(waiting[0].tracks):
+                    yield from first_finished()
+                video, clip = next(clips, (-1, None))
+                outputs = None if clip is None else self._run(clip)
+                if clip is not None and on_clip is not None:
+                    on_clip(clip.frames.stop)
+                while waiting:
+                    yield from first_finished()
+                if video < 0:
+                    clips.finish()
+                    return
+                tracks = None if clip is None or outputs is None else pool.submit(self._tracks_of, clip, *outputs)
+                waiting.append(_Waiting(video, range(0) if clip is None else clip.frames, tracks))
+
+    def _clips(self, videos: Iterable[Iterable[Frame]]) -> Iterator[tuple[int, VideoClip | None]]:
+        for number, frames in enumerate(videos):
+            for clip in clips_of(frames, self.settings):
+                yield number, clip
+            yield number, None
+
+    def _run(self, clip: VideoClip) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int]]:
+        """The network's logits and masks, by frame, and the padded size."""
+        images, padding = clip.network_input(self.settings.size_divisor)
+        outputs = self.model(images, padding)
+        logits, masks = (by_frame(x.asnumpy(), self.settings.num_frames) for x in (outputs.logits, outputs.masks))
+        return logits, masks, (padding.shape[2], padding.shape[3])
+
+    def _tracks_of(
+        self, clip: VideoClip, logits: NDArray[np.float32], masks: NDArray[np.float32], padded_size: tuple[int, int]
+    ) -> list[ClipTrack]:
+        return clip_tracks(
+            logits,
+            masks,
+            valid_size=clip.size,
+            padded_size=padded_size,
+            video_size=clip.video_size,
+            num_valid_frames=len(clip.frames),
+        )
+
+    def results(self, video_set: VideoSet, videos: Iterable[Video]) -> Generator[list[dict[str, Any]], None, None]:
+        """Entries of an official results file for one video after the other: its tracks that have `min_score`.
+
+        Of a video itself only run-length codes are held.
+        """
         category_ids = {label: category_id for category_id, label in video_set.labels.items()}
-        tracks = self.tracks(video_set, video)
-        return video_results(tracks, video_id=video.id, num_frames=len(video), category_ids=category_ids)
+        listed: deque[Video] = deque()
+
+        def opened() -> Iterator[Iterator[Frame]]:
+            for video in videos:
+                listed.append(video)
+                yield dataset_frames(video_set, video)
+
+        frames: list[LinkedFrame] = []
+        for _, linked in self.link_all(opened()):
+            if linked is not None:
+                frames.append(linked)
+                continue
+            tracks, video, frames = collect(frames, min_score=self.min_score), listed.popleft(), []
+            yield video_results(tracks, video_id=video.id, num_frames=len(video), category_ids=category_ids)
 
     def _seen(self, linked: LinkedFrame) -> Iterator[FrameTrack]:
         for one in linked.sightings:

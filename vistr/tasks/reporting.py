@@ -114,10 +114,11 @@ def find_tracks(
     rates: list[float] = []
     videos = video_set.videos[ranks.rank :: ranks.size]
     started = said = time.monotonic()
-    for count, video in enumerate(videos, 1):
-        begun = time.monotonic()
-        results.append(predictor.results(video_set, video))
+    begun = started
+    for count, (video, found) in enumerate(zip(videos, predictor.results(video_set, videos), strict=True), 1):
+        results.append(found)
         rates.append(len(video) / max(time.monotonic() - begun, 1e-9))
+        begun = time.monotonic()
         if time.monotonic() - said > 30:
             said = time.monotonic()
             left = (said - started) / count * (len(videos) - count)

@@ -168,6 +168,10 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     path.write_bytes(b"P5 60000 60000 255\n")
     with pytest.raises(UserError, match="is too large"):
         read_image(path)
+    path = tmp_path / "few.pgm"
+    path.write_bytes(b"P5 5000 5000 255\n")
+    with pytest.raises(UserError, match="is too large: 5000x5000 pixels in 17 bytes"):
+        read_image(path)
     # PostScript would be given to another program.
     path = tmp_path / "a.jpg"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")

@@ -29,6 +29,8 @@ _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "TGA", "J
 # More than 8 bits a pixel: convert("RGB") would cut these off at 255.
 _DEEP = ("I", "F")
 _SAMPLES = 8
+# A few bytes can claim any size: memory is taken for what is no larger than a large photo, and has bytes for it.
+MAX_PIXELS, LARGE, MAX_PIXELS_PER_BYTE = 2**26, 2**24, 1000
 # It warns of large pictures and odd metadata; what is too large it refuses.
 warnings.filterwarnings("ignore", module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -116,6 +118,7 @@ def read_frames(path: Path) -> Iterator[tuple[Image.Image, float]]:
 def _opened(path: Path, place: str | None = None) -> Iterator[Image.Image]:
     try:
         with Image.open(path, formats=_FORMATS) as image:
+            _refuse_bomb(image, path, place)
             yield image
     except (FileNotFoundError, UserError):
         raise
@@ -128,6 +131,13 @@ def _opened(path: Path, place: str | None = None) -> Iterator[Image.Image]:
         raise UserError(f"The image {place or path} is damaged or cut short ({reason}).") from None
     except Exception as error:  # Pillow's readers let all kinds through on damaged files
         raise UserError(f"The image {place or path} is damaged or cut short ({shown(error, 100)}).") from None
+
+
+def _refuse_bomb(image: Image.Image, path: Path, place: str | None) -> None:
+    pixels, stored = image.width * image.height, path.stat().st_size
+    if pixels > MAX_PIXELS or (pixels > LARGE and pixels > MAX_PIXELS_PER_BYTE * stored):
+        size = f"{image.width}x{image.height} pixels in {stored:,} bytes"
+        raise UserError(f"The image {place or path} is too large: {size}; frames of up to {MAX_PIXELS:,} are read.")
 
 
 def _frames(image: Image.Image) -> list[int]:

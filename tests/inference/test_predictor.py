@@ -22,6 +22,7 @@ from vistr.inference import predictor as predictor_module
 from vistr.inference.linking import LinkedFrame
 from vistr.inference.postprocess import clip_tracks
 from vistr.inference.predictor import ClipSettings, Predictor
+from vistr.results.frames import draw
 
 HEIGHT, WIDTH = 24, 40
 CATEGORIES = (Category(3, "cat"), Category(8, "dog"))
@@ -111,6 +112,46 @@ def test_frames_of_several_sizes_are_refused() -> None:
     frames = [frame(0), frame(1), frame(2)[:20]]
     with pytest.raises(UserError, match="Frame 2 is 40x20, the frames before are 40x24"):
         list(predictor(BrightSpot()).stream(frames))
+
+
+def test_grey_and_transparent_frames_and_images_of_every_mode_find_what_rgb_frames_do() -> None:
+    expected = [len(tracks) for tracks in predictor(BrightSpot()).stream([frame(k) for k in range(5)])]
+    assert sum(expected) > 0
+    grey = [frame(k)[..., 0] for k in range(5)]
+    clear = [np.dstack([frame(k), np.zeros((HEIGHT, WIDTH), np.uint8)]) for k in range(5)]
+    images = [[Image.fromarray(pixels).convert(mode) for pixels in grey] for mode in ("L", "LA", "P", "RGBA", "CMYK")]
+    given: list[Any] = [grey, np.stack(grey), [one[..., None] for one in grey], clear, np.stack(clear), *images]
+    for frames in given:
+        streamed = list(predictor(BrightSpot()).stream(frames))
+        assert [len(tracks) for tracks in streamed] == expected
+        assert draw(streamed[0]).shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize(
+    ("frames", "sentence"),
+    [
+        ([frame(0) / 255], r"Frame 0 is a float64 array \[24, 40, 3\]: .*255 \* frame"),
+        ([frame(0), frame(0).astype(np.uint16) * 257], r"Frame 1 is a uint16 array .*frame // 256"),
+        ([frame(0) > 100], "Frame 0 is a bool array"),
+        ([frame(0).transpose(2, 0, 1)], r"its channels first: give frame\.transpose\(1, 2, 0\)"),
+        (np.stack([frame(0).transpose(2, 0, 1)] * 2), "its channels first"),
+        ([frame(0)[..., :2]], r"array \[24, 40, 2\]: frames are uint8"),
+        ([frame(0)[None]], r"array \[1, 24, 40, 3\]: frames are uint8"),
+        ([frame(0)[:0]], r"array \[0, 40, 3\]: frames are uint8"),
+        ([frame(0).tolist()], "Frame 0 is a list: frames are uint8"),
+        ([Image.fromarray(frame(0)[..., 0].astype(np.uint16))], "mode I;16, more than 8 bits"),
+        ([Image.new("F", (WIDTH, HEIGHT))], "mode F, more than 8 bits"),
+        (frame(0), "This is a single frame"),
+        (frame(0)[..., 0], "This is a single frame"),
+        (Image.fromarray(frame(0)), "This is a single frame"),
+        ("street.mp4", r"open_video\('street\.mp4'\) gives its frames"),
+        (Path("street.mp4"), "open_video"),
+    ],
+)
+def test_what_is_no_frame_is_one_sentence(frames: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence) as error:
+        list(predictor(BrightSpot()).stream(frames))
+    assert len(str(error.value)) < 300
 
 
 def test_a_datasets_video_gives_the_same_tracks_as_its_frames_in_a_stream(tmp_path: Path) -> None:

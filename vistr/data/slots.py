@@ -13,6 +13,8 @@ def overfull(video_set: VideoSet, num_frames: int, num_instances: int) -> str | 
 
     It counts videos, and the share of objects (each once in every clip that shows it) without a slot.
     """
+    if all(len(video.annotations) <= num_instances for video in video_set.videos):
+        return None
     crowded, largest, lost, total = 0, 0, 0, 0
     for video in video_set.videos:
         counts = _objects_of_clips(video, num_frames)
@@ -33,6 +35,6 @@ def overfull(video_set: VideoSet, num_frames: int, num_instances: int) -> str | 
 def _objects_of_clips(video: Video, num_frames: int) -> np.ndarray:
     """The number of objects seen in the clip that ends in each frame."""
     objects = [annotation for annotation in video.annotations if not annotation.iscrowd]
-    seen = np.array([[rle is not None for rle in one.segmentations] for one in objects], bool).reshape(-1, len(video))
+    seen = np.array([[box is not None for box in one.boxes] for one in objects], bool).reshape(-1, len(video))
     clips = [clip_frames(last, len(video), num_frames) for last in range(len(video))]
     return np.array([int(seen[:, frames].any(axis=1).sum()) for frames in clips])

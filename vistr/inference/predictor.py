@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from vistr.data.samples import padded
 from vistr.data.segmentation import RLE, area, decode
@@ -20,12 +19,11 @@ from vistr.data.transforms import Resize, normalise, resized
 from vistr.data.videos import Category, Video, VideoSet
 from vistr.errors import UserError
 from vistr.inference.ahead import Ahead
+from vistr.inference.given_frames import Frame, each_frame, rgb_image
 from vistr.inference.linking import LinkedFrame, TrackLinker
 from vistr.inference.postprocess import ClipTrack, clip_tracks
 from vistr.inference.tracks import collect, video_results
 from vistr.models.vistr import VisTR
-
-Frame = NDArray[np.uint8] | Image.Image
 
 
 @dataclass(frozen=True)
@@ -95,16 +93,20 @@ class Predictor:
     def stream(self, frames: Iterable[Frame], *, keep_images: bool = True) -> Iterator[FrameTracks]:
         """The tracks of every frame, in order, while the video is still being read.
 
-        Frames are uint8 `[H, W, 3]` RGB or images, all of one size. A frame comes out when a later clip has
-        begun, at most `2 * num_frames` frames later; its masks and identities are final then, while a track's
-        class and score are those of the frames up to the latest clip: a track under `min_score` so far, or
-        without a name, is left out. Memory is that of a few clips, whatever the video's length; with
-        `keep_images=False` the frames themselves are let go at once. UserError for frames of several sizes.
+        Frames are uint8 `[H, W, 3]` RGB, `[H, W]` grey or `[H, W, 4]` (transparency is dropped), or images, all of one
+        size. A frame comes out when a later clip has begun, at most `2 * num_frames` frames later; its masks and
+        identities are final then, while a track's class and score are those of the frames up to the latest clip: a
+        track under `min_score` so far, or without a name, is left out. Memory is that of a few clips, whatever the
+        video's length; with `keep_images=False` the frames themselves are let go at once.
+
+        Raises:
+            UserError: frames of several sizes, or what is no frame: floats, more than 8 bits, channels first, one
+                frame alone.
         """
         waiting: deque[Frame] = deque()
 
         def noted() -> Iterator[Frame]:
-            for frame in frames:
+            for frame in each_frame(frames):
                 if keep_images:
                     waiting.append(frame)
                 yield frame
@@ -244,8 +246,8 @@ def clips_of(frames: Iterable[Frame], settings: ClipSettings) -> Iterator[VideoC
     length = settings.num_frames
     latest: deque[NDArray[np.uint8]] = deque(maxlen=length)
     size, count, end = (0, 0), 0, length
-    for count, frame in enumerate(frames, 1):
-        image = frame if isinstance(frame, Image.Image) else Image.fromarray(frame)
+    for count, frame in enumerate(each_frame(frames), 1):
+        image = rgb_image(frame, count - 1)
         if count == 1:
             size = (image.height, image.width)
         elif size != (image.height, image.width):
@@ -254,7 +256,7 @@ def clips_of(frames: Iterable[Frame], settings: ClipSettings) -> Iterator[VideoC
                 "all frames of a video need one size."
             )
         resize = Resize(size, resized(*size, settings.short_side, settings.long_side))
-        latest.append(np.asarray(resize.frame(image.convert("RGB"), 0)))
+        latest.append(np.asarray(resize.frame(image, 0)))
         if count == end:
             yield VideoClip(list(latest), size, range(count - length, count))
             end += length - settings.shared_frames

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vistr.data.segmentation import RLE, decode
+from vistr.inference.given_frames import rgb_image
 from vistr.inference.predictor import FrameTracks
 from vistr.results.overlays import Pixels, contact_sheet, draw_tracks
 
@@ -32,8 +33,8 @@ def draw(tracks: FrameTracks) -> Pixels:
     """
     if tracks.image is None:
         raise ValueError("there is no image to draw on: stream(frames, keep_images=True)")
-    image = tracks.image.convert("RGB") if isinstance(tracks.image, Image.Image) else tracks.image
-    return draw_shown(np.asarray(image), [Shown(t.id, t.name, t.score, t.segmentation) for t in tracks])
+    image = np.asarray(rgb_image(tracks.image, tracks.index))
+    return draw_shown(image, [Shown(t.id, t.name, t.score, t.segmentation) for t in tracks])
 
 
 def draw_shown(frame: Pixels, shown: Sequence[Shown], width: int | None = None) -> Pixels:

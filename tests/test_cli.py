@@ -7,9 +7,11 @@ import logging
 import os
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,11 @@ from PIL import Image
 
 from vistr import cli
 from vistr.config import Config
+from vistr.config.resuming import stored_settings
 from vistr.data.segmentation import encode, to_json
 from vistr.errors import UserError
 from vistr.files import ROOT
-from vistr.results.run_record import read_record
+from vistr.results.run_record import read_record, write_record
 
 Task = Callable[[Config], dict[str, float]]
 
@@ -57,6 +60,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
             raise RuntimeError("a bug")
         if config.num_frames == 15:
             raise KeyboardInterrupt
+        checkpoints = Path(str(config.run_dir)) / "checkpoints"
+        checkpoints.mkdir(exist_ok=True)
+        (checkpoints / "last.safetensors").touch()
         return {"AP": 0.5}
 
     train = types.ModuleType("vistr.tasks.train")
@@ -157,7 +163,8 @@ def test_outputs_that_cannot_be_written_are_named(
 def test_resume_goes_on_in_the_same_folder_with_the_runs_own_overrides(
     seen: list[Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cli.main(["backbone=r18", "optimizer.learning_rate=0.0002", "dataset.root=my data"])
+    Path("my data").mkdir()
+    cli.main(["backbone=r18", "optimizer.learning_rate=0.0002", "dataset=ovis", "dataset.root=my data"])
     (folder,) = run_folders()
     elsewhere = Path("elsewhere")
     elsewhere.mkdir()
@@ -175,6 +182,80 @@ def test_resume_goes_on_in_the_same_folder_with_the_runs_own_overrides(
     assert (third.optimizer.learning_rate, third.optimizer.epochs) == (0.0003, 20)
     assert second.dataset.root == first.dataset.root  # relative to where the run was started
     assert (Path(str(first.run_dir)) / "run.log").read_text().count("training with") == 3
+
+
+def test_runs_of_one_second_and_one_name_have_a_folder_each(seen: list[Config]) -> None:
+    for place in ("d1", "d2", "d3"):  # paths are left out of names
+        assert cli.main([f"dataset.root={place}"]) == 0
+    folders = [Path(str(config.run_dir)) for config in seen]
+    assert len(set(folders)) == 3
+    for folder, config in zip(folders, seen, strict=True):
+        settings = stored_settings(folder)
+        assert settings["dataset"]["root"] == config.dataset.root
+        assert (folder / "run.log").read_text().count("training with") == 1
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_was(
+    seen: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["hydra.run.dir=outputs/exp1", "seed=1"]) == 0
+    before = {path: path.read_bytes() for path in Path("outputs/exp1").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert cli.main(["hydra.run.dir=outputs/exp1", "seed=2"]) == 1
+    said = "outputs/exp1 holds a run: go on with it by resume=outputs/exp1, or name another folder.\n"
+    assert capsys.readouterr().err == said
+    assert {path: path.read_bytes() for path in Path("outputs/exp1").rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_is_going_on_is_not_gone_on_with(seen: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["hydra.run.dir=exp1"]) == 0
+    record = read_record(Path("exp1"))
+    assert record is not None
+    write_record(Path("exp1"), replace(record, state="running", host="elsewhere", started=time.time()))
+    assert cli.main(["resume=exp1"]) == 1
+    assert "exp1 holds a run that is going on" in capsys.readouterr().err
+    assert len(seen) == 1
+
+
+def test_a_run_that_saved_nothing_is_started_anew(seen: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["hydra.run.dir=exp1", "num_frames=13"])
+    capsys.readouterr()
+    assert cli.main(["resume=exp1"]) == 1
+    assert capsys.readouterr().err.endswith("start it anew: python run.py num_frames=13\n")
+
+
+def test_an_edited_study_changes_nothing_of_a_run_that_goes_on(seen: list[Config]) -> None:
+    study = Path("conf/experiments/mine.yaml")
+    study.parent.mkdir(parents=True)
+    study.write_text("# @package _global_\noptimizer:\n  max_steps: 2\n")
+    assert cli.main(["experiments=mine", "hydra.run.dir=exp1", "--config-dir=conf"]) == 0
+    study.write_text("# @package _global_\noptimizer:\n  max_steps: 4\n  learning_rate: 0.05\n")
+    assert cli.main(["resume=exp1", "--config-dir=conf"]) == 0
+    study.unlink()
+    assert cli.main(["resume=exp1"]) == 0
+    assert [(config.optimizer.max_steps, config.optimizer.learning_rate) for config in seen] == [(2, 1e-4)] * 3
+
+
+def test_a_strangers_run_folder_executes_nothing(seen: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["hydra.run.dir=exp1", "seed=5"])
+    evil = "+hydra.callbacks.evil={_target_: os.mkdir, path: PWNED}"
+    for name in ("settings.yaml", ".hydra/overrides.yaml"):
+        content = f"- '{evil}'\n" if name.startswith(".") else f"overrides: ['seed=5', '{evil}']\nseed: 5\n"
+        (Path("exp1") / name).write_text(content)
+        assert cli.main(["resume=exp1"]) == 0
+        assert not Path("PWNED").exists()
+    assert "left out of what its folder says was typed: +hydra.callbacks.evil" in capsys.readouterr().out
+    assert seen[-1].seed == 5
+
+
+def test_paths_are_relative_to_the_user_with_a_changed_folder_too(
+    seen: list[Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Path.cwd()
+    assert cli.main(["hydra.job.chdir=true", "dataset.root=here"]) == 0
+    assert seen[0].dataset.root == str(here / "here")
+    assert Path(str(seen[0].run_dir)).parent == here / "outputs" / "train"
 
 
 def test_environment_of_the_user_is_left_alone(seen: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:

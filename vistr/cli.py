@@ -6,27 +6,33 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vistr import parallel
 from vistr.child_process import end_with_parent
+from vistr.config import Config
 from vistr.config import overrides as typed
-from vistr.config.compose import COMPOSITION_ERRORS, finish, load_config, prepare
-from vistr.config.explanations import explain, missing_plugin
+from vistr.config.command import Command, Sources, parse
+from vistr.config.compose import COMPOSITION_ERRORS, finish, load_config, load_run, prepare, to_dict
+from vistr.config.explanations import explain, launcher_trouble
+from vistr.config.resuming import require_checkpoint, write_settings
+from vistr.config.run_names import override_key
 from vistr.errors import UserError
 from vistr.files import ROOT, python_path
+from vistr.results.claims import claim, give_up, named_folder, new_folder, take_over, writing
 from vistr.results.run_record import recording
-from vistr.sweeps.jobs import record_mistake, run_apart
+from vistr.sweeps.jobs import SWEEP_JOB, record_mistake, run_apart
 from vistr.sweeps.plan import SweepPlan, plan
+from vistr.sweeps.sources import keep_sources, sources_of
 from vistr.tasks import run_task
 
 log = logging.getLogger(__name__)
@@ -52,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parallel.serve()
         return 0
     end_with_parent(signal.SIGTERM)  # which saves first
+    sweep_job = os.environ.pop(SWEEP_JOB, None) is not None
     try:
-        return _launch(list(sys.argv[1:] if arguments is None else arguments))
+        return _launch(list(sys.argv[1:] if arguments is None else arguments), sweep_job=sweep_job)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -69,40 +76,79 @@ def _set_environment() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and we say them
 
 
-def _launch(arguments: list[str]) -> int:
-    flags = [argument for argument in arguments if argument.startswith("-")]
-    sweep = "-m" in flags or "--multirun" in flags
-    ready = typed.ready(arguments, sweep=sweep)
+def _launch(arguments: list[str], *, sweep_job: bool) -> int:
+    command = parse(arguments)
+    prepare(command.sources)
+    ready = typed.ready(command.overrides, sweep=command.sweep)
     try:
-        if sweep and len(flags) == 1:
-            return _sweep(ready)
-        if not flags:
-            # Before Hydra makes a folder: a mistake should leave none behind.
-            config = load_config(arguments)
-            _require_writable("outputs" if config.resume is None else "resume", config.resume or config.outputs)
-        _start_hydra([*ready, *QUIET] if parallel.rank() > 0 else ready)
+        if command.showing:
+            _show(command, ready)
+        elif command.sweep:
+            return _sweep(command, ready)
+        else:
+            _run(command, ready, sweep_job)
     except COMPOSITION_ERRORS as error:
         raise UserError(explain(error, ready)) from error
-    except OSError as error:
-        raise UserError(f"The run's folder, inside outputs=, cannot be written: {error.strerror}.") from error
     return 0
 
 
-def _sweep(ready: list[str]) -> int:
+def _show(command: Command, ready: list[str]) -> None:
+    """Have Hydra print what it is asked for; of a resumed run, print the settings it goes on with."""
+    config = load_config(ready) if any(typed.is_resume(one) for one in ready) else None
+    if config is not None and any(flag in ("--cfg=job", "--cfg=all") for flag in command.showing):
+        print(yaml.safe_dump(to_dict(config), sort_keys=False), end="")
+        return
+    _start_hydra([*command.sources.flags(), *command.showing, *ready], command.sources)
+
+
+def _run(command: Command, ready: list[str], sweep_job: bool) -> None:
+    """One run, in a folder that this process has for itself; of several ranks the first has it for all of them."""
+    # Before Hydra makes a folder: a mistake should leave none behind.
+    config, folder = load_run(ready)
+    extra = list(QUIET) if parallel.rank() > 0 else []
+    if parallel.rank() == 0:
+        folder = _claim(config, folder, ready, sweep_job)
+    if config.resume is not None:
+        extra.append("hydra.output_subdir=null")  # it keeps what it says of the run's beginning
+    extra.append(typed.path_override("hydra.run.dir", str(folder)))
+    try:
+        _start_hydra([*command.sources.flags(), *ready, *extra], command.sources)
+    except OSError as error:
+        raise UserError(f"The run's folder, inside outputs=, cannot be written: {error.strerror}.") from error
+    finally:
+        if parallel.rank() == 0:
+            give_up(folder)
+
+
+def _claim(config: Config, folder: Path, ready: list[str], sweep_job: bool) -> Path:
+    named = any(override_key(override) == "hydra.run.dir" for override in ready)
+    if config.resume is not None:
+        require_checkpoint(Path(config.resume), config.overrides)
+        take_over(folder, config.task.name, config.overrides, resume=True)
+    elif named and sweep_job:
+        take_over(folder, config.task.name, config.overrides, resume=False)
+    else:
+        folder = named_folder(folder) if named else new_folder(folder)
+        claim(folder, config.task.name, config.overrides)
+    return folder
+
+
+def _sweep(command: Command, ready: list[str]) -> int:
     """Run a sweep, or go on with it, and report what came out, also where it was stopped."""
     # It draws: only a sweep needs that.
     from vistr.sweeps.report import report
 
     planned: SweepPlan = plan(ready)
-    _require_writable("outputs", str(planned.folder.parent))
+    with writing(planned.folder):
+        sources = keep_sources(command.sources, planned)
     # Launchers import this package in processes of their own, and should find this one.
     os.environ["PYTHONPATH"] = python_path()
     done = False
     try:
-        _start_hydra([*ready, *planned.hydra_overrides])
+        _start_hydra([*sources.flags(), "--multirun", *ready, *planned.hydra_overrides], sources)
         done = True
     except RuntimeError as error:
-        sentence = missing_plugin(str(error))
+        sentence = launcher_trouble(str(error))
         if sentence is None:
             raise
         raise UserError(sentence) from error
@@ -111,18 +157,10 @@ def _sweep(ready: list[str]) -> int:
     return 0 if all_well else 1
 
 
-def _start_hydra(arguments: list[str]) -> None:
+def _start_hydra(arguments: list[str], sources: Sources) -> None:
     sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")(run_job)()
-
-
-def _require_writable(key: str, folder: str) -> None:
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"{key}={folder} cannot be written: {error.strerror}.") from error
+    folder = str(sources.main or ROOT / "conf")
+    hydra.main(version_base="1.3", config_path=folder, config_name=sources.name)(run_job)()
 
 
 def run_job(composed: DictConfig) -> float | None:
@@ -132,11 +170,16 @@ def run_job(composed: DictConfig) -> float | None:
     """
     settings = HydraConfig.get()
     overrides, folder = list(settings.overrides.task), settings.runtime.output_dir
+    # Paths are relative to where the user stands, with hydra.job.chdir=true too.
+    os.chdir(settings.runtime.cwd)
     if settings.mode == RunMode.MULTIRUN:
         return _run_sweep_job(composed, overrides, Path(folder))
     try:
         with _sigterm_interrupts(), recording(Path(folder), composed.task.name, overrides) as figures:
-            figures |= run_task(finish(composed, overrides, folder))
+            config = finish(composed, overrides, folder)
+            if parallel.rank() == 0:
+                write_settings(Path(folder), to_dict(config))
+            figures |= run_task(config)
         return None
     except UserError as error:
         log.error("%s", error)
@@ -147,13 +190,15 @@ def run_job(composed: DictConfig) -> float | None:
 
 def _run_sweep_job(composed: DictConfig, overrides: list[str], folder: Path) -> float | None:
     try:
-        finish(composed, overrides, str(folder))
+        config = finish(composed, overrides, str(folder))
     except UserError as error:
         log.error("%s", error)
         record_mistake(folder, composed.task.name, overrides, str(error))
         return None
-    verbose = [one for one in HydraConfig.get().overrides.hydra if one.startswith("hydra.verbose")]
-    record = run_apart(folder, composed.task.name, overrides, verbose)
+    hydra_config = HydraConfig.get()
+    flags = sources_of(hydra_config).flags()
+    verbose = [one for one in hydra_config.overrides.hydra if one.startswith("hydra.verbose")]
+    record = run_apart(folder, config, overrides, [*flags, *verbose])
     value = record.figures.get(composed.optimize)
     if record.state == "finished" and value is None:
         log.error("optimize=%s is none of the job's figures: %s", composed.optimize, ", ".join(record.figures))

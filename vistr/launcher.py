@@ -19,11 +19,14 @@ from types import FrameType
 import psutil
 
 from vistr.child_process import child_environment, signal_at_parents_end
-from vistr.config.compose import load_config, run_folder
+from vistr.config.compose import load_run
 from vistr.config.overrides import path_override
+from vistr.config.resuming import require_checkpoint
+from vistr.config.run_names import override_key
 from vistr.errors import UserError
 from vistr.files import make_working_folder
 from vistr.parallel import HUB
+from vistr.results.claims import named_folder, new_folder, require_idle
 
 USAGE = "scripts/launch [options] PROCESSES python run.py [option=name] [key=value] ..."
 TASKS = ("train", "evaluate")
@@ -77,14 +80,17 @@ class Launch:
     def __init__(self, options: argparse.Namespace, overrides: list[str]) -> None:
         self.options, self.overrides = options, overrides
         # A mistake should be said once, and before anything starts.
-        self.config = load_config(overrides)
+        self.config, folder = load_run(overrides)
         if self.config.task.name not in TASKS:
             raise UserError(f"launch is for task={' and task='.join(TASKS)}, not for task={self.config.task.name}")
         self.scratch: Path | None = None
         if self.config.resume is not None:
-            self.folder = Path(self.config.resume)
+            require_checkpoint(Path(self.config.resume), self.config.overrides)
+            require_idle(folder)
+            self.folder = folder
         elif options.node == 0:
-            self.folder = run_folder(overrides)
+            named = any(override_key(override) == "hydra.run.dir" for override in overrides)
+            self.folder = named_folder(folder) if named else new_folder(folder)
         else:
             self.folder = self.scratch = make_working_folder("vistr-launch-")
         self.logs = self.folder / f"ranks{options.node or ''}"

@@ -242,10 +242,23 @@ MISTAKES = [
     ("+num_frames=3", "num_frames", "without the +"),
     ("run_dir=here", "run_dir=here", "outputs="),
     ("outputs=", "outputs=", "empty"),
+    ("resume=", "resume=", "empty"),
+    ("hydra.run.dir=", "hydra.run.dir=", "empty"),
+    ("dataset.root=${oc.env:NO_SUCH_DATA}", "dataset.root=", "the environment variable NO_SUCH_DATA is not set"),
+    ("seed=${oc.env:NO_SUCH}", "seed=", "the environment variable NO_SUCH is not set"),
+    ("hydra.run.dir=${oc.env:NO_SUCH}/x", "hydra.run.dir=", "the environment variable NO_SUCH is not set"),
+    ("seed=${foo:1}", "seed", "${foo:...}"),
+    ("seed=${seed}", "seed", "refers to itself"),
+    ("backbone=${.}", "backbone=${.}", "backbone=<option>"),
+    ("backbone=${oc.env:NO_SUCH}", "backbone=", "backbone=<option>"),
+    (f"backbone={'y' * 5000}", "yyy", "too long"),
+    (f"resume={'x' * 3000}", "resume=xxx", "no such folder"),
+    (f"num_frames={'9' * 6000}", "num_frames=999", "4300 digits"),
+    ("x" * 100_000, "xxx", "key=value"),
 ]
 
 
-@pytest.mark.parametrize(("mistake", "named", "hint"), MISTAKES, ids=[mistake[0] for mistake in MISTAKES])
+@pytest.mark.parametrize(("mistake", "named", "hint"), MISTAKES, ids=[mistake[0][:40] for mistake in MISTAKES])
 def test_a_mistake_is_one_sentence_that_names_its_key(mistake: str, named: str, hint: str, files: Path) -> None:
     with pytest.raises(UserError) as caught:
         load_config(mistake.split(" "))
@@ -262,6 +275,7 @@ def test_a_mistake_is_one_sentence_that_names_its_key(mistake: str, named: str, 
         ("nmu_frames: 3", "There is no key nmu_frames (in experiments/wrong.yaml): did you mean num_frames?"),
         ("num_frames: abc", "num_frames has the wrong type (in experiments/wrong.yaml)"),
         ("num_frames: [", "wrong.yaml"),
+        ("seed: ${oc.env:NO_SUCH}", "seed: the environment variable NO_SUCH is not set."),
     ],
 )
 def test_a_mistake_in_an_experiment_names_its_file(
@@ -273,6 +287,16 @@ def test_a_mistake_in_an_experiment_names_its_file(
     with pytest.raises(UserError, match=r"^[^\n]*$") as caught:
         load_config(["experiments=wrong"])
     assert expected in str(caught.value)
+
+
+def test_a_study_without_its_package_line_is_told_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "conf" / "experiments" / "mine.yaml").write_text("num_frames: 2\n")
+    monkeypatch.setattr(vistr.config.compose, "ROOT", tmp_path)
+    with pytest.raises(UserError, match=r"experiments/mine\.yaml lacks its first line, '# @package _global_'"):
+        load_config(["experiments=mine"])
 
 
 def test_a_folder_of_runs_in_the_clone_does_not_shadow_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,14 +397,6 @@ class TestAdoptCheckpoint:
             self.adopt(saved, "backbone.short_side=64")
         with pytest.raises(UserError, match="experiments="):
             self.adopt(saved, "experiments=quickstart")
-
-
-def test_a_resumed_run_keeps_what_was_typed_but_for_the_weights_it_began_with(tmp_path: Path) -> None:
-    (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra" / "overrides.yaml").write_text("- init=detr_r50.pth\n- num_frames=7\n")
-    (tmp_path / ".hydra" / "hydra.yaml").write_text(f"hydra: {{runtime: {{cwd: {tmp_path}}}}}\n")
-    config = load_config([f"resume={tmp_path}"])
-    assert (config.num_frames, config.init) == (7, None)
 
 
 def test_slots_are_the_papers_unless_the_dataset_is_crowded_or_they_are_typed(tmp_path: Path) -> None:

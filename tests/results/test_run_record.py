@@ -80,20 +80,6 @@ def test_a_run_on_another_machine_goes_on_while_its_file_is_fresh(tmp_path: Path
     assert state(tmp_path) == "interrupted"
 
 
-def test_time_adds_up_over_the_sessions_of_a_resumed_run(tmp_path: Path) -> None:
-    write_record(tmp_path, RunRecord("interrupted", seconds=100.0))
-    with recording(tmp_path, "train", [f"resume={tmp_path}"]):
-        pass
-    resumed = read_record(tmp_path)
-    assert resumed is not None
-    assert 100.0 <= resumed.seconds < 160.0
-    with recording(tmp_path, "train", []):
-        pass
-    anew = read_record(tmp_path)
-    assert anew is not None
-    assert anew.seconds < 60.0
-
-
 def test_the_first_rank_alone_writes_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("RANK_ID", "1"), ("MS_WORKER_NUM", "2"), (HUB, "127.0.0.1:1")):
         monkeypatch.setenv(name, value)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vistr.config import overrides as typed
+from vistr.errors import UserError
 from vistr.sweeps.plan import plan
 
 
@@ -23,7 +24,6 @@ def test_the_folder_says_what_is_swept() -> None:
     "same",
     [
         ["backbone=r50,r101", "num_frames=18,24", "hydra.sweeper.max_batch_size=1"],
-        ["-m", "backbone=r50,r101", "num_frames=18,24"],
     ],
 )
 def test_the_way_it_is_carried_out_does_not_matter(same: list[str]) -> None:
@@ -54,3 +54,9 @@ def test_jobs_are_named_after_what_an_experiment_sweeps_unless_the_user_fixed_it
     assert swept.endswith("exclude_keys=[experiments,seed,dataset]")
     fixed = plan(["experiments=frames_ablation", "num_frames=18"]).hydra_overrides[0]
     assert "num_frames" in fixed
+
+
+@pytest.mark.parametrize("empty", ["seed=range(3,1)", "num_frames=range(0,0)", "dataset.seed=range(1,5,-1)"])
+def test_a_sweep_over_nothing_is_refused(empty: str) -> None:
+    with pytest.raises(UserError, match="has no values"):
+        folder("backbone=r50,r101", empty)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from vistr.config.resuming import stored_settings
 from vistr.files import ROOT
 from vistr.results.run_record import RunRecord, read_record
 
@@ -22,7 +24,14 @@ def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`python run.py -m <arguments>` in `folder`."""
     command = [sys.executable, str(ROOT / "run.py"), "-m", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(STAND_IN)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, preexec_fn=_heed_ctrl_c
+    )
+
+
+def _heed_ctrl_c() -> None:
+    # Whoever runs the tests may ignore it, as a shell does for what it runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def sweep_folder(folder: Path) -> Path:
@@ -87,6 +96,41 @@ def test_a_job_that_cannot_work_is_recorded_and_the_others_run(tmp_path: Path) -
     assert "num_frames=2 from" not in again.stdout
     assert record(tmp_path, "3_num_frames=15").state == "finished"
     assert steps(tmp_path, "3_num_frames=15") == [1, 2, 3, 4]
+
+
+def test_jobs_are_composed_from_what_their_study_said_when_the_sweep_started(tmp_path: Path) -> None:
+    study = tmp_path / "conf" / "experiments" / "mine.yaml"
+    study.parent.mkdir(parents=True)
+    study.write_text("# @package _global_\nloss:\n  dice_weight: 1.0\n")
+    # The first job edits its own study: see the stand-in.
+    ended = sweep(tmp_path, "experiments=mine", "--config-dir=conf", "num_frames=19,4")
+    assert ended.returncode == 0, ended.stderr
+    assert "dice_weight: 5.0" in study.read_text()
+    for name in job_names(tmp_path):
+        assert stored_settings(sweep_folder(tmp_path) / name)["loss"]["dice_weight"] == 1.0
+    assert job_names(tmp_path) == ["0_num_frames=19", "1_num_frames=4"]
+
+
+def test_a_folder_named_by_hand_that_holds_other_jobs_is_refused(tmp_path: Path) -> None:
+    assert sweep(tmp_path, "hydra.sweep.dir=mine", "hydra.sweep.subdir=${hydra.job.num}", "seed=1,2").returncode == 0
+    other = sweep(tmp_path, "hydra.sweep.dir=mine", "hydra.sweep.subdir=${hydra.job.num}", "seed=3,4")
+    assert other.returncode == 1
+    assert "mine/0 holds another run than this job (typed: seed=1): name another folder" in other.stderr
+    assert stored_settings(tmp_path / "mine" / "0")["seed"] == 1
+
+
+def test_jobs_that_all_fail_end_the_sweep_with_status_1(tmp_path: Path) -> None:
+    ended = sweep(tmp_path, "num_frames=13,14")
+    assert ended.returncode == 1
+    assert "2 of 2 jobs did not finish" in ended.stdout
+
+
+def test_a_cluster_launcher_off_its_cluster_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    ended = sweep(tmp_path, "hydra/launcher=slurm", "seed=7,8")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("There is no srun here")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_a_killed_sweep_stops_its_job_and_goes_on_when_started_again(tmp_path: Path) -> None:

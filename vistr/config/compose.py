@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from hydra import compose, initialize_config_dir
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vistr.config import overrides as typed
 from vistr.config.checks import check
+from vistr.config.command import Sources
 from vistr.config.explanations import explain, no_such_key, unknown_key
+from vistr.config.resuming import lay_over, run_of
 from vistr.config.run_names import override_key, register_resolvers
 from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS, Config
-from vistr.config.stored import plain_config
-from vistr.errors import UserError
+from vistr.config.stored import keep_from_writing, plain_config
+from vistr.errors import UserError, shortened
 from vistr.files import ROOT
 from vistr.hub import is_remote
+
+log = logging.getLogger(__name__)
 
 # What composing raises when the user's keys or files are at fault; ValueError and TypeError are Hydra's own.
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError)
@@ -35,8 +45,15 @@ _MODEL = ("backbone", "transformer", "num_frames", "num_instances", "sequence_he
 _FREE = ("backbone.short_side", "backbone.long_side", "transformer.dropout")
 
 
-def prepare() -> None:
-    """Make the schema, the experiments and the resolvers known to Hydra."""
+# What this process composes from, also where a task composes once more.
+_sources = Sources()
+
+
+def prepare(sources: Sources | None = None) -> None:
+    """Make the schema and the resolvers known to Hydra, and compose from `sources` from now on."""
+    global _sources
+    if sources is not None:
+        _sources = sources
     ConfigStore.instance().store("schema", Config)
     register_resolvers()
 
@@ -46,17 +63,37 @@ def load_config(overrides: Sequence[str] = ()) -> Config:
 
     Raises UserError, one sentence that names the key, for anything wrong with it.
     """
+    return load_run(overrides)[0]
+
+
+def load_run(overrides: Sequence[str]) -> tuple[Config, Path]:
+    """The configuration of `python run.py <overrides>`, and the folder that hydra.run.dir names for it."""
     ready = typed.ready(overrides)
-    return finish(_compose(ready), [override for override in ready if not override.startswith("hydra.")])
+    composed = _compose(ready, with_hydra=True)
+    plain = copy.copy(composed)
+    with open_dict(plain):
+        del plain["hydra"]
+    config = finish(plain, [override for override in ready if not override.startswith("hydra.")])
+    if config.resume is not None:
+        return config, run_of(Path(config.resume))
+    with conversion_errors(ready):
+        if not composed.hydra.run.dir:
+            raise UserError("hydra.run.dir= is empty: it names the run's folder.")
+        return config, Path(composed.hydra.run.dir).absolute()
 
 
 def compose_sweep(overrides: Sequence[str]) -> DictConfig:
     """What `python run.py -m <overrides>` sweeps over, Hydra's own section included; its jobs are composed later."""
-    return _compose([override for override in overrides if not override.startswith("-")], RunMode.MULTIRUN)
+    return _compose(overrides, RunMode.MULTIRUN)
 
 
 def finish(composed: DictConfig, overrides: list[str], run_dir: str | None = None) -> Config:
-    """A composed configuration as checked dataclasses, its paths absolute."""
+    """A composed configuration as checked dataclasses, its paths absolute; with `resume=`, that of the run named.
+
+    What is typed beside `resume=` is laid over the settings the run was started with, and said.
+    """
+    if composed.get("resume"):
+        composed, overrides = _resumed(composed, overrides)
     config = _to_dataclasses(composed, overrides)
     config.overrides = overrides
     config.run_dir = run_dir
@@ -100,6 +137,7 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
             composed[section] = before[section]
     if "dataset" not in touched:
         composed.dataset = before.dataset
+        keep_from_writing(composed, composed, touched)
     for key, value in dotted.items():
         if key.startswith("dataset."):
             OmegaConf.update(composed, key, value)
@@ -109,41 +147,68 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
     return adopted
 
 
-def run_folder(overrides: Sequence[str]) -> Path:
-    """The folder `python run.py <overrides>` would make now."""
-    return Path(_compose(typed.ready(overrides), with_hydra=True).hydra.run.dir).absolute()
+def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, list[str]]:
+    unknown = unknown_key(composed)
+    if unknown is not None:
+        raise UserError(no_such_key(unknown))
+    with conversion_errors(overrides):
+        folder = run_of(Path(composed.resume).expanduser())
+    settings, overrides, changes = lay_over(composed, overrides, folder)
+    words = []
+    for key, *values in changes:
+        now, before = (shortened(value, 40) for value in values)
+        if key.partition(".")[0] in _MODEL and key not in _FREE:
+            raise UserError(f"{key}={now} contradicts the run, which has {key}={before}.")
+        words.append(f"{key}={now} (was {before})")
+    if words:
+        log.info("laid over the settings that the run was started with: %s", shortened(", ".join(words), 1000))
+    return settings, overrides
 
 
 def _compose(overrides: Sequence[str], mode: RunMode = RunMode.RUN, *, with_hydra: bool = False) -> DictConfig:
-    if not (ROOT / "conf" / "config.yaml").is_file():
+    main = _sources.main or ROOT / "conf"
+    if not (main / f"{_sources.name.removesuffix('.yaml')}.yaml").is_file():
+        if _sources != Sources():
+            raise UserError(f"There is no {_sources.name}.yaml in {shortened(main)}.")
         raise UserError(f"There is no conf/ in {ROOT}: install from a clone, with pip install -e.")
     prepare()
+    version.setbase("1.3")
     # Inside a run Hydra is at work already, and allows one at a time.
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            if mode == RunMode.RUN:
-                return compose("config", list(overrides), return_hydra_config=with_hydra)
-            hydra = GlobalHydra.instance().hydra
-            assert hydra is not None
-            return hydra.compose_config("config", list(overrides), mode, from_shell=False)
-    except COMPOSITION_ERRORS as error:
+        search_path = create_config_search_path(str(main))
+        if _sources.extra is not None:
+            search_path.prepend("command-line", f"file://{_sources.extra}", SearchPathQuery(provider="schema"))
+        hydra = Hydra.create_main_hydra2("vistr", search_path)
+        composed = hydra.compose_config(_sources.name, list(overrides), mode, from_shell=False)
+    except (*COMPOSITION_ERRORS, OSError) as error:
         raise UserError(explain(error, overrides)) from error
     finally:
         GlobalHydra.instance().clear()
         if running is not None:
             GlobalHydra.instance().initialize(running)
+    if mode == RunMode.RUN and not with_hydra:
+        with open_dict(composed):
+            del composed["hydra"]
+    return composed
+
+
+@contextmanager
+def conversion_errors(overrides: Sequence[str]) -> Iterator[None]:
+    """Turns what OmegaConf raises where it looks up and converts values into one sentence."""
+    try:
+        yield
+    except COMPOSITION_ERRORS as error:
+        raise UserError(explain(error, overrides)) from error
 
 
 def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
     key = unknown_key(composed)
     if key is not None:
         raise UserError(no_such_key(key))
-    try:
+    with conversion_errors(overrides):
         config = cast(Config, OmegaConf.to_object(composed))
-    except COMPOSITION_ERRORS as error:
-        raise UserError(explain(error, overrides)) from error
     for path_key in PATH_KEYS:
         section, _, name = path_key.rpartition(".")
         owner = getattr(config, section) if section else config

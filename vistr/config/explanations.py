@@ -11,8 +11,11 @@ from typing import Any, get_args, get_type_hints
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
-from vistr.config.schema import Config
+from vistr.config.schema import Augmentation, Backbone, Config, Dataset, Device, Loss, Optimizer, Task, Transformer
+from vistr.errors import shortened
 
+_SECTIONS = (Augmentation, Backbone, Dataset, Device, Loss, Optimizer, Task, Transformer)
+_GROUPS = ("dataset/augmentation", "backbone", "dataset", "device", "loss", "optimizer", "task", "transformer")
 _WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -30,6 +33,9 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     text = "\n".join(str(one) for one in _chain(error))
+    reference = _reference_trouble(text, overrides)
+    if reference is not None:
+        return reference
     found = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'(?: requires|\n)", text)
     if found:
         return f"{found[1]} gives several values: add -m to run each, or write a list as [400,500]."
@@ -37,21 +43,27 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
     if found:
         return f"{found[1]} exists already: write it without the +."
     found = re.search(r"Could not override '(.*?)'", text) or re.search(r"Key '.*' not in .*\s+full_key: (\S+)", text)
+    if found and found[1] == "experiments":
+        file = found_in[1] if (found_in := re.search(r"In '(.*?)': ", text)) else "experiments"
+        return f"{file}.yaml lacks its first line, '# @package _global_': without it a study sets nothing."
     if found:
         return no_such_key(found[1], _source(text))
-    found = re.search(r"Interpolation key '(.*?)' not found\s+full_key: (\S+)", text)
-    if found:
-        return f"{found[2]} refers to {found[1]}, which does not exist."
     if "group override must be a string" in text:
         return _not_an_option(overrides)
     found = re.search(r"full_key: ([\w.]+)", text)
     if found and type_of(found[1]) is not None:
         return _wrong_type(found[1], text)
-    return " ".join(str(error).split())
+    if isinstance(error, OSError):
+        return f"The configuration cannot be composed: {error.strerror} ({shortened(error.filename)})."
+    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    return f"{shortened(' '.join(overrides))} cannot be composed: {shortened(first.rstrip('.'), 160)}."
 
 
-def missing_plugin(text: str) -> str | None:
-    """The sentence for a launcher or sweeper that is not installed; None where `text` complains of something else."""
+def launcher_trouble(text: str) -> str | None:
+    """The sentence for a launcher or sweeper that is not installed, or has nothing to launch with here; None where
+    `text` complains of something else."""
+    if "Could not detect" in text and "srun" in text:
+        return "There is no srun here, so this is no SLURM cluster: hydra/launcher=parallel runs jobs on this machine."
     found = re.search(r"(?:Unknown plugin class : |Could not instantiate plugin )'?hydra_plugins\.hydra_(\w+)", text)
     if found is None:
         return None
@@ -59,12 +71,34 @@ def missing_plugin(text: str) -> str | None:
     return f"{package} is not installed: pip install -e '.[sweeps]' brings the launchers and sweepers of conf/hydra."
 
 
+def _reference_trouble(text: str, overrides: Sequence[str]) -> str | None:
+    """The sentence for a `${...}` that leads nowhere; None where that is not what `text` complains of."""
+    key = found[1] if (found := re.search(r"full_key: (\S+)", text)) else None
+    variable = re.search(r"Environment variable '(.*?)' not found", text)
+    if variable or key is None or key.startswith("hydra."):
+        word = f"oc.env:{variable[1]}" if variable else "${"
+        key = next((one for one in overrides if word in one), key) or "The configuration"
+    key = shortened(key)
+    if variable:
+        return f"{key}: the environment variable {shortened(variable[1])} is not set."
+    if found := re.search(r"Interpolation key '(.*?)' not found", text):
+        return f"{key} refers to {shortened(found[1])}, which does not exist."
+    if found := re.search(r"Unsupported interpolation type (\S+)", text):
+        return f"{key} has ${{{shortened(found[1])}:...}}, which is not known here: oc.env names environment variables."
+    if "Recursive interpolation" in text or "recursion" in text:
+        return f"{key} refers to itself."
+    group = key.partition("=")[0]
+    if "${" in key and (type_of(group) in _SECTIONS or group == "experiments"):
+        return f"{key} does not name an option: {group} takes one by its name, as {group}=<option>."
+    return None
+
+
 def unreadable(override: str | None) -> str:
     """The sentence for an override Hydra's grammar does not admit."""
     if override is None or "=" not in override[1:]:
-        return f"{override!r} cannot be read: write key=value."
+        return f"{shortened(override)!r} cannot be read: write key=value."
     return (
-        f"{override!r} cannot be read: put a value with spaces, commas, brackets or = in two sorts of "
+        f"{shortened(override)!r} cannot be read: put a value with spaces, commas, brackets or = in two sorts of "
         "quotes, as in \"key='a, b'\"."
     )
 
@@ -82,7 +116,7 @@ def no_such_key(key: str, source: str = "") -> str:
         hint = f"{section} has {', '.join(sections[section])}."
     else:
         hint = "`python run.py --cfg job` prints all there are."
-    return f"There is no key {key}{source}: {hint}"
+    return f"There is no key {shortened(key)}{source}: {hint}"
 
 
 def unknown_key(composed: DictConfig) -> str | None:
@@ -105,6 +139,11 @@ def type_of(key: str) -> Any:
     return hint
 
 
+def is_known(key: str) -> bool:
+    """Whether a dotted key, or a group of options, is one of this project's."""
+    return key == "experiments" or type_of(key) is not None
+
+
 def _wrong_type(key: str, text: str) -> str:
     hint = type_of(key)
     plain = next((one for one in get_args(hint) if one in _WORDS), hint) if hint not in _WORDS else hint
@@ -112,12 +151,15 @@ def _wrong_type(key: str, text: str) -> str:
     if type(None) in get_args(hint):
         words += " or null"
     override = re.search(r"Error merging override (.*)", text)
-    given = override[1] if override else key
+    given = shortened(override[1]) if override else key
     return f"{given} has the wrong type{_source(text)}: {key} must be {words}."
 
 
 def _missing_option(error: MissingConfigException) -> str:
-    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    missing = error.missing_cfg_file or ""
+    group, _, option = missing.rpartition("/")
+    if known := [name for name in (*_GROUPS, "experiments") if missing.startswith(f"{name}/")]:
+        group, option = known[0], shortened(missing[len(known[0]) + 1 :])
     options = sorted(name for name in error.options or () if not name.startswith("_"))
     if not options and group.startswith("hydra/"):
         return f"There is no {group}={option}: pip install -e '.[sweeps]' brings what conf/hydra has options for."
@@ -131,7 +173,7 @@ def _not_an_option(overrides: Sequence[str]) -> str:
     for override in overrides:
         key, _, value = override.partition("=")
         if key in (*sections, "experiments") and not re.search("[A-Za-z]", value.replace("null", "")):
-            return f"{override} does not name an option: {key} takes one by its name, as {key}=<option>."
+            return f"{shortened(override)} does not name an option: {key} takes one by its name, as {key}=<option>."
     nameless = [override for override in overrides if override.startswith("=")]
     return unreadable((nameless or [" ".join(overrides)])[0])
 

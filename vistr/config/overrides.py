@@ -1,4 +1,4 @@
-"""What the user typed, made ready for Hydra: paths quoted, and `resume=` turned into the run it names."""
+"""What the user typed, made ready for Hydra: paths quoted, keys of the task given their section."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
+from vistr.config.resuming import require_run, typed_beside
 from vistr.config.run_names import override_key
 from vistr.config.schema import PATH_KEYS
-from vistr.errors import UserError
-from vistr.hub import is_remote
+from vistr.errors import UserError, shortened
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_./-]*$")
 # Keys of the task that people type bare, as task=infer's.
@@ -21,7 +20,7 @@ _SWEEP = re.compile(r"^(choice|glob|sort|shuffle|tag)\(")
 
 
 def ready(overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
-    """The overrides as Hydra reads them: any path works as typed, and `resume=` brings its run's overrides.
+    """The overrides as Hydra reads them: any path works as typed.
 
     `min_score=0.3` and other keys of the task may stand without their section.
 
@@ -31,12 +30,12 @@ def ready(overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
     for override in overrides:
         _refuse(override)
     quoted = [_quote_path(_with_section(override), sweep) for override in overrides]
-    resume = next((override for override in quoted if override_key(override) == "resume"), None)
-    if resume is None or unquoted(resume) == "null":
+    resume = next((override for override in reversed(quoted) if override_key(override) == "resume"), None)
+    if resume is None or not is_resume(resume):
         return quoted
     if sweep:
         raise UserError("resume= goes on with one run: leave out -m (--multirun).")
-    return _with_resumed(Path(unquoted(resume)).expanduser(), quoted)
+    return typed_beside(quoted, require_run(Path(unquoted(resume)).expanduser()))
 
 
 def leave_out_of_names(overrides: Sequence[str]) -> str:
@@ -44,9 +43,21 @@ def leave_out_of_names(overrides: Sequence[str]) -> str:
 
     Of two overrides of one key the last counts.
     """
-    parsed = OverridesParser.create().parse_overrides([one for one in overrides if not one.startswith("-")])
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
     swept = {override_key(one.input_line or ""): one.is_sweep_override() for one in parsed}
     return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(key for key in swept if not swept[key])}]"
+
+
+def require_values(overrides: Sequence[str]) -> None:
+    """UserError where a sweep over a key has no value in it, such as `seed=range(3,1)`."""
+    for one in OverridesParser.create().parse_overrides(list(overrides)):
+        if one.is_sweep_override() and one.is_discrete_sweep() and not any(True for _ in one.sweep_iterator()):
+            raise UserError(f"{shortened(one.input_line)} has no values: there is nothing to run.")
+
+
+def is_resume(override: str) -> bool:
+    """Whether the override names a run to go on with."""
+    return override_key(override) == "resume" and unquoted(override) not in ("null", "")
 
 
 def unquoted(override: str) -> str:
@@ -85,30 +96,3 @@ def _quote_path(override: str, sweep: bool) -> str:
         return override
     paths = value.split(",") if sweep else [value]
     return f"{key}=" + ",".join(path_override("", path)[1:] for path in paths)
-
-
-def _with_resumed(folder: Path, overrides: list[str]) -> list[str]:
-    """The overrides the run in `folder` was started with, then the new ones, continuing in that folder."""
-    recorded = folder / ".hydra" / "overrides.yaml"
-    if not recorded.is_file():
-        what = "there is no such folder" if not folder.exists() else "it has no .hydra/overrides.yaml"
-        raise UserError(f"resume={folder} is not the folder of a run: {what}.")
-    try:
-        before = [str(override) for override in OmegaConf.load(recorded)]
-        stood_in = Path(OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.cwd)
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"resume={folder}: its .hydra folder cannot be read ({reason}).") from error
-    # The weights it began with are no longer its own.
-    dropped = {override_key(override) for override in overrides} | {"init"}
-    kept = [_from_folder(override, stood_in) for override in before if override_key(override) not in dropped]
-    return [*kept, *overrides, path_override("hydra.run.dir", str(folder.resolve()))]
-
-
-def _from_folder(override: str, folder: Path) -> str:
-    """A recorded path that was relative to `folder`, made absolute: the user may stand elsewhere today."""
-    key = override_key(override)
-    value = unquoted(override)
-    if key not in PATH_KEYS or value == "null" or is_remote(value):
-        return override
-    return path_override(key, str(folder / Path(value).expanduser()))

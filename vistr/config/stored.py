@@ -6,8 +6,9 @@ refused, in an older run's `.hydra/config.yaml` those to keys of the same file (
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from vistr.errors import UserError, shortened
 # Far more than a composed configuration takes; reading more would take longer than a moment.
 MAX_BYTES = 100_000
 MAX_DEPTH = 16
-_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+_REFERENCE = re.compile(r"\$\{(\.*)([\w.]+)\}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -67,9 +68,32 @@ def plain_config(saved: Any, source: str = "The checkpoint's configuration") -> 
     return cast(DictConfig, merged)
 
 
+def keep_from_writing(settings: DictConfig, own: DictConfig, typed: Iterable[str]) -> None:
+    """Have stored settings write nowhere: of generated videos, the stored folder is used where they are there already.
+
+    Otherwise they are generated in the user's `own` place. What is typed now counts in any case.
+    """
+    from vistr.data.shapes import are_written  # it draws
+
+    dataset = settings.dataset
+    if dataset.name != "shapes" or dataset.annotations is not None or {"dataset", "dataset.root"} & set(typed):
+        return
+    place = os.path.abspath(os.path.expanduser(f"{own.outputs}/data/shapes"))
+    if dataset.root is None or not are_written(
+        Path(dataset.root),
+        num_videos=dataset.num_videos,
+        num_frames=dataset.video_length,
+        height=dataset.height,
+        width=dataset.width,
+        max_objects=dataset.max_objects,
+        seed=dataset.seed,
+    ):
+        dataset.root = place
+
+
 def own_references(config: dict[str, Any]) -> dict[str, Any]:
     """A composed configuration with the values of its own keys in place of `${key}`; other references stay text."""
-    return cast(dict[str, Any], _replaced(config, config, 0))
+    return cast(dict[str, Any], _replaced(config, config, ()))
 
 
 def leaves(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -101,28 +125,42 @@ def _not_plain(value: Any, depth: int = 0) -> str | None:
     return f"holds {shortened(repr(value), 40)}"
 
 
-def _replaced(value: Any, config: dict[str, Any], depth: int) -> Any:
-    if depth > MAX_DEPTH:
+def _replaced(value: Any, config: dict[str, Any], place: tuple[str, ...], chain: int = 0) -> Any:
+    """`value`, which stands in the section `place`, with its references replaced, and theirs, MAX_DEPTH in a row."""
+    if len(place) > MAX_DEPTH or chain > MAX_DEPTH:
         return value
     if isinstance(value, dict):
-        return {key: _replaced(one, config, depth + 1) for key, one in value.items()}
+        return {
+            key: _replaced(one, config, (*place, key) if isinstance(one, dict) else place) for key, one in value.items()
+        }
     if not isinstance(value, str) or len(value) > 1000:
         return value
     whole = _REFERENCE.fullmatch(value)
     if whole is not None:
-        found = _looked_up(whole, config)
-        return _replaced(found, config, depth + 1) if isinstance(found, str) and found != value else found
-    # A part that is itself made of parts stays as it is: nested ones would multiply.
-    return _REFERENCE.sub(lambda part: text if "${" not in (text := str(_looked_up(part, config))) else part[0], value)
+        there, found = _looked_up(whole, config, place)
+        return _replaced(found, config, there, chain + 1) if isinstance(found, str) and found != value else found
+
+    def plain(part: re.Match[str]) -> str:
+        # A part that is itself made of parts stays as it is: nested ones would multiply.
+        text = str(_looked_up(part, config, place)[1])
+        return part[0] if "${" in text else text
+
+    return _REFERENCE.sub(plain, value)
 
 
-def _looked_up(found: re.Match[str], config: dict[str, Any]) -> Any:
+def _looked_up(found: re.Match[str], config: dict[str, Any], place: tuple[str, ...]) -> tuple[tuple[str, ...], Any]:
+    """The section that a reference leads into, and the value there; the reference itself where it leads nowhere.
+
+    Dots in front count from the section it stands in, as OmegaConf's do.
+    """
+    dots, names = len(found[1]), found[2].split(".")
+    path = (*place[: len(place) - dots + 1], *names) if dots else tuple(names)
     node: Any = config
-    for name in found[1].split("."):
+    for name in path:
         if not isinstance(node, dict) or name not in node:
-            return found[0]
+            return place, found[0]
         node = node[name]
-    return found[0] if isinstance(node, dict | list) else node
+    return path[:-1], found[0] if isinstance(node, dict | list) else node
 
 
 def _first_line(error: Exception) -> str:

@@ -30,6 +30,7 @@ COLORS = (
     (24, 186, 204),
 )
 MARKER = "shapes.json"
+LEAST = {"num_videos": 1, "num_frames": 1, "height": 32, "width": 32, "max_objects": 1, "seed": 0}
 SERIES = 2  # raised whenever the drawing changes, so that folders of an older series are drawn anew
 
 
@@ -207,11 +208,28 @@ def _write_dataset(folder: Path, settings: dict[str, int]) -> None:
     (folder / MARKER).write_text(json.dumps(settings))
 
 
+def _settings(*values: int) -> dict[str, int]:
+    """What a folder of generated videos is made from, as its marker says it."""
+    return {**dict(zip(LEAST, values, strict=True)), "series": SERIES}
+
+
+def _folder_name(settings: dict[str, int]) -> str:
+    return "{num_videos}x{num_frames}_{height}x{width}_max{max_objects}_seed{seed}".format_map(settings)
+
+
 def _is_finished(folder: Path, settings: dict[str, int]) -> bool:
     try:
         return bool(json.loads((folder / MARKER).read_text()) == settings)
     except (OSError, ValueError):
         return False
+
+
+def are_written(
+    root: Path, *, num_videos: int, num_frames: int, height: int, width: int, max_objects: int, seed: int
+) -> bool:
+    """Whether `write_shapes` would find these videos below `root`, and write nothing."""
+    settings = _settings(num_videos, num_frames, height, width, max_objects, seed)
+    return _is_finished(root / _folder_name(settings), settings)
 
 
 def write_shapes(
@@ -224,15 +242,11 @@ def write_shapes(
     when it is complete: a finished folder is reused, one without its marker is written anew, and several
     processes may ask for the same one. UserError: a number out of range, or a root that cannot be written.
     """
-    least = {"num_videos": 1, "num_frames": 1, "height": 32, "width": 32, "max_objects": 1, "seed": 0}
-    values = (num_videos, num_frames, height, width, max_objects, seed)
-    settings = dict(zip(least, values, strict=True))
-    for key, value in settings.items():
-        if value < least[key]:
-            raise UserError(f"Generated videos need {key} of at least {least[key]}, but it is {value}.")
-    settings["series"] = SERIES
-
-    folder = root / f"{num_videos}x{num_frames}_{height}x{width}_max{max_objects}_seed{seed}"
+    settings = _settings(num_videos, num_frames, height, width, max_objects, seed)
+    for key, value in LEAST.items():
+        if settings[key] < value:
+            raise UserError(f"Generated videos need {key} of at least {value}, but it is {settings[key]}.")
+    folder = root / _folder_name(settings)
     if _is_finished(folder, settings):
         return folder
     try:

@@ -51,14 +51,12 @@ def read_record(folder: Path) -> RunRecord | None:
 
     A run that was killed could not write so: its record says "running", what is returned says "interrupted".
     """
+    record = _stated(folder)
+    if record is None or record.state != "running":
+        return record
     try:
-        record = _record(json.loads((folder / FILE).read_bytes()))
         beat = (folder / FILE).stat().st_mtime
-    except (OSError, ValueError, RecursionError):
-        return None
-    if record is None:
-        return None
-    if record.state != "running":
+    except OSError:
         return record
     lasted = max(beat - record.started, 0.0)
     if _is_alive(record, beat):
@@ -78,27 +76,18 @@ def write_record(folder: Path, record: RunRecord) -> None:
 def recording(folder: Path, task: str, overrides: Sequence[str]) -> Iterator[dict[str, float]]:
     """Keeps the record of a run while its body runs; the body puts the run's figures into the dict it gets.
 
-    Whatever ends the body is recorded and goes on its way.
+    The record is the one by which this process has claimed the folder, or a new one. Whatever ends the body is
+    recorded and goes on its way.
     """
     figures: dict[str, float] = {}
     if parallel.rank() > 0:
         yield figures  # one process of several speaks for the run
         return
-    before = read_record(folder)
-    earlier = before.seconds if before is not None and any(o.startswith("resume=") for o in overrides) else 0.0
-    typed = [override for override in overrides if not override.startswith("resume=")]
-    pid = os.getpid()
-    record = RunRecord(
-        "running",
-        task,
-        overrides=typed,
-        started=time.time(),
-        seconds=earlier,
-        host=socket.gethostname(),
-        pid=pid,
-        process_start=_process_start(pid),
-    )
-    write_record(folder, record)
+    record = _claimed(folder)
+    if record is None:
+        record = new_record(task, overrides)
+        write_record(folder, record)
+    earlier = record.seconds
 
     def ended(state: State, reason: str | None = None) -> None:
         now = time.time()
@@ -118,6 +107,21 @@ def recording(folder: Path, task: str, overrides: Sequence[str]) -> Iterator[dic
             ended("failed", why(error))
         raise
     ended("finished")
+
+
+def new_record(task: str, overrides: Sequence[str], seconds: float = 0.0) -> RunRecord:
+    """The record of a run that this process begins now; `seconds` is the time it took before."""
+    pid = os.getpid()
+    return RunRecord(
+        "running",
+        task,
+        overrides=[override for override in overrides if not override.startswith("resume=")],
+        started=time.time(),
+        seconds=seconds,
+        host=socket.gethostname(),
+        pid=pid,
+        process_start=_process_start(pid),
+    )
 
 
 def finite(figures: Mapping[str, float]) -> dict[str, float]:
@@ -143,6 +147,23 @@ def explain_exit(status: int) -> str:
     if status < 0:
         return f"ended by signal {-status}"
     return f"ended with status {status}; what it printed says why"
+
+
+def _claimed(folder: Path) -> RunRecord | None:
+    """The record of a run that this process has entered itself as and not ended."""
+    record = _stated(folder)
+    mine = (socket.gethostname(), os.getpid(), _process_start(os.getpid()))
+    if record is None or record.state != "running" or (record.host, record.pid, record.process_start) != mine:
+        return None
+    return record
+
+
+def _stated(folder: Path) -> RunRecord | None:
+    """What a folder's record says, whether or not its process is alive."""
+    try:
+        return _record(json.loads((folder / FILE).read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _record(content: Any) -> RunRecord | None:

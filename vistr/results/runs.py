@@ -6,15 +6,16 @@ import glob
 import json
 import os
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vistr.config.resuming import SETTINGS, recorded_overrides
 from vistr.config.stored import leaves, own_references, read_yaml
 from vistr.errors import UserError
 from vistr.results.rows import finite_number, read_rows
-from vistr.results.run_record import read_record
+from vistr.results.run_record import FILE, read_record
 
 # Runs that have nothing to compare.
 _WITHOUT_FIGURES = ("compare",)
@@ -78,7 +79,7 @@ def find_runs(patterns: Sequence[str], leave_out: Path | None = None) -> list[Ru
 def run_folders(folder: Path) -> Iterator[Path]:
     """The folders of runs at `folder` and below, in the order of their names, jobs by their number."""
     try:
-        if (folder / ".hydra").is_dir():
+        if (folder / ".hydra").is_dir() or (folder / FILE).is_file():
             yield folder
             return
         below = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
@@ -92,11 +93,11 @@ def run_folders(folder: Path) -> Iterator[Path]:
 def read_run(folder: Path, name: str) -> Run:
     """One run; what is missing or unreadable in its folder is left empty."""
     record = read_record(folder)
-    config = own_references(_section(_read_or_empty(folder / ".hydra" / "config.yaml")))
-    hydra = _section(_section(_read_or_empty(folder / ".hydra" / "hydra.yaml")).get("hydra"))
+    config = _settings(folder)
+    hydra = _section(_section(_or_none(read_yaml, folder / ".hydra" / "hydra.yaml")).get("hydra"))
     choices = _section(_section(hydra.get("runtime")).get("choices"))
-    overrides = _read_or_empty(folder / ".hydra" / "overrides.yaml")
-    typed = overrides if isinstance(overrides, list) else []
+    typed = _or_none(recorded_overrides, folder) or []
+    options = {key: value for key, value in (one.split("=", 1) for one in typed if "=" in one) if key in choices}
     rows = read_rows(folder)
     figures = dict(record.figures) if record is not None else {}
     if not figures:
@@ -109,7 +110,8 @@ def read_run(folder: Path, name: str) -> Run:
         record.reason if record is not None else None,
         str(_section(config.get("task")).get("name", "")),
         dict(leaves(config)),
-        {key: value for key, value in choices.items() if not str(key).startswith("hydra/")},
+        # A resumed run's folder has the options that it was started with.
+        {key: value for key, value in (choices | options).items() if not str(key).startswith("hydra/")},
         tuple(str(one).partition("=")[0].lstrip("+").partition("@")[0] for one in typed),
         figures,
         rows,
@@ -152,10 +154,18 @@ def _official_figures(folder: Path) -> dict[str, float]:
         return {}
 
 
-def _read_or_empty(file: Path) -> Any:
-    """The plain values in a YAML file; None where it cannot be read."""
+def _settings(folder: Path) -> dict[str, Any]:
+    """Every setting of a run; of an older one, of which `settings.yaml` is not there, as it was composed."""
+    settings = _or_none(read_yaml, folder / SETTINGS)
+    if isinstance(settings, dict):
+        return {key: value for key, value in settings.items() if isinstance(key, str)}
+    return own_references(_section(_or_none(read_yaml, folder / ".hydra" / "config.yaml")))
+
+
+def _or_none(read: Callable[[Path], Any], path: Path) -> Any:
+    """What is read; None where it cannot be."""
     try:
-        return read_yaml(file)
+        return read(path)
     except UserError:
         return None
 

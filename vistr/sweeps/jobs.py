@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -13,43 +14,63 @@ from pathlib import Path
 from types import FrameType
 
 from vistr.child_process import child_environment
+from vistr.config import Config
+from vistr.config.compose import to_dict
 from vistr.config.overrides import path_override
+from vistr.config.resuming import SETTINGS, difference
+from vistr.errors import UserError, shortened
 from vistr.files import ROOT
 from vistr.results.run_record import RunRecord, State, explain_exit, read_record, write_record
 
 log = logging.getLogger(__name__)
 
+# In the environment of a job: its folder is the sweep's to give.
+SWEEP_JOB = "VISTR_SWEEP_JOB"
 COMMAND = (sys.executable, str(ROOT / "run.py"))
 # A job whose sweep was killed saves what it has after its present step, or evaluation: wait this long for that.
 LEAVE_SECONDS = 900.0
 
 
-def run_apart(folder: Path, task: str, overrides: Sequence[str], verbose: Sequence[str] = ()) -> RunRecord:
+def run_apart(folder: Path, config: Config, overrides: Sequence[str], extra: Sequence[str] = ()) -> RunRecord:
     """The record of a job after it ran, as `python run.py <overrides>` in `folder`; of a finished one, at once.
 
     A process of its own gives each job its memory, and a job that the system kills takes no other along.
-    `verbose` are overrides of Hydra's that the job is to have too. Raises KeyboardInterrupt where the sweep is
-    told to stop, after the job has saved what it has.
+    `extra` are flags and overrides of Hydra's that the job is to have too. Raises KeyboardInterrupt where the sweep is
+    told to stop, after the job has saved what it has, and UserError where the folder holds another run than this job.
     """
     before = _settled(folder)
-    # Where hydra.sweep.dir= is set by hand, the folder may hold something else than this job.
-    same = before is not None and before.overrides == list(overrides)
     if before is not None and before.state == "running":
         log.info("already running (process %d on %s): %s", before.pid, before.host, folder)
         return before
-    if before is not None and same and before.state == "finished":
+    if before is not None:
+        _require_same(folder, before, config, overrides)
+    if before is not None and before.state == "finished":
         log.info("finished before: %s", folder)
         return before
-    started = same and (folder / "checkpoints" / "last.safetensors").is_file()
-    place = path_override("resume" if started else "hydra.run.dir", str(folder))
-    status = _wait_for([*COMMAND, *overrides, place, *verbose])
+    if before is not None and (folder / "checkpoints" / "last.safetensors").is_file():
+        job = [path_override("resume", str(folder))]
+    else:
+        job = [*overrides, path_override("hydra.run.dir", str(folder))]
+    status = _wait_for([*COMMAND, *extra, *job])
     record = read_record(folder)
     if record is None or record == before or status not in (0, 1, 130):
-        record = _written_for(record, status, task, overrides)
+        record = _written_for(record, status, config.task.name, overrides)
         write_record(folder, record)
     if record.state == "failed" and status != 1:
         log.error("%s: %s", folder.name, record.reason)
     return record
+
+
+def _require_same(folder: Path, before: RunRecord, config: Config, overrides: Sequence[str]) -> None:
+    """Where hydra.sweep.dir= is set by hand, the folder may hold something else than this job."""
+    other = None if before.overrides == list(overrides) else f"typed: {shortened(' '.join(before.overrides))}"
+    if other is None and (folder / SETTINGS).is_file():
+        other = difference(folder, to_dict(config))
+    if other is not None:
+        raise UserError(
+            f"{shortened(os.path.relpath(folder))} holds another run than this job ({other}): "
+            "name another folder with hydra.sweep.dir=, or remove that one."
+        )
 
 
 def record_mistake(folder: Path, task: str, overrides: Sequence[str], reason: str) -> None:
@@ -83,7 +104,7 @@ def _wait_for(command: Sequence[str]) -> int:
     """The exit status of a command. A request to stop is passed on to it; KeyboardInterrupt once it has ended."""
     sys.stdout.flush()
     # A session of its own, so that Ctrl-C reaches it once, from here, however the sweep was started.
-    job = subprocess.Popen(command, env=child_environment(), start_new_session=True)
+    job = subprocess.Popen(command, env={**child_environment(), SWEEP_JOB: "1"}, start_new_session=True)
     with _passed_on(job) as stopped:
         try:
             status = job.wait()

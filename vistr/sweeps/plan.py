@@ -22,9 +22,15 @@ _WHERE = ("outputs", "run_dir", "overrides")
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """A sweep's folder, the figure it is after, and the overrides that tell Hydra so."""
+    """A sweep's folder, the figure it is after, and the overrides that tell Hydra so.
+
+    `digest` stands for all that the sweep comes to; `search_path` are further folders of options
+    (hydra.searchpath=).
+    """
 
     folder: Path
+    digest: str
+    search_path: list[Path]
     optimize: str
     direction: str
     hydra_overrides: list[str]
@@ -33,12 +39,15 @@ class SweepPlan:
 def plan(overrides: Sequence[str]) -> SweepPlan:
     """The plan of a sweep, from overrides made ready; raises what composing raises."""
     composed = compose_sweep(overrides)
+    typed.require_values([*swept_in_files(composed), *overrides])
     extra = [typed.leave_out_of_names([*swept_in_files(composed), *overrides])]
+    digest = sweep_digest(composed)
     folder = Path(composed.hydra.sweep.dir)
     if not any(override_key(override) == "hydra.sweep.dir" for override in overrides):
-        folder = folder / sweep_name(composed)
+        folder = folder / f"{bounded(overrides_slug(composed.hydra.overrides.task)) or 'defaults'}_{digest}"
         extra.append(typed.path_override("hydra.sweep.dir", str(folder)))
-    return SweepPlan(folder, composed.optimize, composed.direction, extra)
+    more = [Path(one.removeprefix("file://")) for one in composed.hydra.searchpath or () if "://" not in one[4:]]
+    return SweepPlan(folder, digest, more, composed.optimize, composed.direction, extra)
 
 
 def swept_in_files(composed: DictConfig) -> list[str]:
@@ -46,8 +55,8 @@ def swept_in_files(composed: DictConfig) -> list[str]:
     return [f"{key}={value}" for key, value in (composed.hydra.sweeper.get("params") or {}).items()]
 
 
-def sweep_name(composed: DictConfig) -> str:
-    """`backbone=r50-r101_num_frames=18-36_3f9a1c`: what was typed, and a hash of all that it comes to.
+def sweep_digest(composed: DictConfig) -> str:
+    """A hash of all that the sweep comes to.
 
     The launcher, and how many jobs there are to be or run at a time, do not matter; the order of the overrides,
     which the jobs are numbered by, does.
@@ -61,5 +70,4 @@ def sweep_name(composed: DictConfig) -> str:
         "sweeper": {key: value for key, value in sweeper.items() if key not in _HOW},
         "configuration": content,
     }
-    digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:6]
-    return f"{bounded(overrides_slug(overrides)) or 'defaults'}_{digest}"
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:6]

@@ -1,7 +1,8 @@
 """On PYTHONPATH, puts a stand-in in place of `task=train` in every Python: no network, but steps, records, checkpoints.
 
 num_frames says what becomes of a job. 13 is a mistake of the user's, 14 a bug. After two steps, and only once, 15 is
-killed, 16 kills its sweep and waits to be told to stop, 17 is told to stop, 18 presses Ctrl-C on its sweep.
+killed, 16 kills its sweep and waits to be told to stop, 17 is told to stop, 18 presses Ctrl-C on its sweep. 19 edits
+the study in conf/experiments/mine.yaml.
 """
 
 import json
@@ -26,6 +27,8 @@ def run(config: Any) -> dict[str, float]:
         raise UserError("num_frames=13 brings bad luck.")
     if frames == 14:
         raise RuntimeError("a bug")
+    if frames == 19:
+        Path("conf/experiments/mine.yaml").write_text("# @package _global_\nloss:\n  dice_weight: 5.0\n")
     with (folder / "metrics.jsonl").open("a") as rows:
         for step in range(first + 1, 5):
             row = {"step": step, "epoch": 1, "kind": "train", "loss": 1 / step, "memory_gb": 1.0}

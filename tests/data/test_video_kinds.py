@@ -261,3 +261,21 @@ def test_a_playlist_reads_nothing_that_it_names(tmp_path: Path) -> None:
     (tmp_path / "f.mp4").write_text(f"# a remark\nffconcat version 1.0\nfile '{secret}'\n")
     with pytest.raises(UserError, match="is not a video that can be read"):
         VideoFile(tmp_path / "f.mp4")
+
+
+def test_frames_that_would_take_all_memory_are_refused(tmp_path: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    written = io.BytesIO()
+    Image.new("P", (8, 8)).save(written, "GIF")
+    content = bytearray(written.getvalue())
+    struct.pack_into("<HH", content, 6, 12000, 12000)
+    (tmp_path / "a.gif").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.gif has frames of 12000x12000 pixels"):
+        VideoFile(tmp_path / "a.gif")
+
+
+def test_a_shape_of_pixels_that_no_camera_has_is_left_alone(tmp_path: Path) -> None:
+    assert VideoFile(write(tmp_path / "a.mkv", even(3), shape=Fraction(40))).size == (48, 80)

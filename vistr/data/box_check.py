@@ -28,8 +28,8 @@ class _Sample:
 class BoxCheck:
     """Collects one frame of every annotation of a file, and says in the end whether boxes and masks belong together."""
 
-    def __init__(self, file: str) -> None:
-        self._file, self._samples = file, list[_Sample]()
+    def __init__(self, file: str, key: str = "bboxes") -> None:
+        self._file, self._key, self._samples = file, key, list[_Sample]()
 
     def add(
         self, place: str, rles: Sequence[RLE | None], boxes: Sequence[tuple[float, float, float, float] | None]
@@ -58,14 +58,14 @@ class BoxCheck:
             if _fits(boxes, truth, EXPLAINED).mean() >= max(EXPLAINED, share):
                 raise UserError(
                     f"{where}: they are {what}, the format wants [x, y, width, height] in pixels; convert them, or"
-                    " remove 'bboxes' (they are made from the masks then)"
+                    f" remove '{self._key}' (they are made from the masks then)"
                 )
         if self._is_row_by_row(truth, stated):
             raise UserError(
                 f"{where}: the run lengths were counted along rows, the format wants them down the columns"
                 " (pycocotools.mask.encode(numpy.asfortranarray(mask)))"
             )
-        return f"{where}, such as {first.place}; without 'bboxes' they are made from the masks."
+        return f"{where}, such as {first.place}; without '{self._key}' they are made from the masks."
 
     def _of_masks(self) -> Boxes:
         if not self._samples:

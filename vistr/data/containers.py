@@ -11,6 +11,7 @@ import av
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 
+from vistr.data.images import MAX_PIXELS
 from vistr.errors import UserError, shown
 
 # Playlists and scripts that name other files or addresses, devices, and what takes any text for a picture.
@@ -25,7 +26,7 @@ _OPTIONS = {
 }
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"v=0\r\n", b"v=0\n")
 _PREVIEWS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-_SHAPES = (Fraction(1, 8), Fraction(8))
+MOST_STRETCHED = 8  # what no pixel is wide or high
 
 
 def open_container(path: Path) -> av.container.InputContainer:
@@ -54,13 +55,18 @@ def moving_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     # One frame is a cover that is not marked as one, where another stream has more.
     moving = [stream for stream in moving if stream.frames != 1] or moving
     best = container.streams.best("video")
-    return next((stream for stream in moving if best is not None and stream.index == best.index), moving[0])
+    chosen = next((stream for stream in moving if best is not None and stream.index == best.index), moving[0])
+    width, height = chosen.codec_context.width, chosen.codec_context.height
+    if width * height > MAX_PIXELS:
+        raise UserError(f"{path} has frames of {width}x{height} pixels: of up to {MAX_PIXELS:,} pixels are read.")
+    return chosen
 
 
 def square_size(stream: av.VideoStream, frame: VideoFrame) -> tuple[int, int]:
     """(height, width) of a frame with square pixels: anamorphic video is stored narrower than it is shown."""
     shape = stream.sample_aspect_ratio or Fraction(1)
-    if not _SHAPES[0] <= shape <= _SHAPES[1]:
+    stretched = max(shape, 1 / shape) if shape > 0 else 0
+    if not stretched or stretched > MOST_STRETCHED or frame.width * frame.height * stretched > MAX_PIXELS:
         return frame.height, frame.width
     if shape >= 1:
         return frame.height, round(frame.width * shape)

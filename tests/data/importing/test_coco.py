@@ -80,6 +80,21 @@ def test_boxes_without_masks_are_counted(frames: Path, caplog: pytest.LogCapture
     assert "1 annotations have no segmentation" in caplog.text
 
 
+def test_boxes_that_say_that_masks_or_boxes_are_read_wrongly_are_compared_with_the_masks(frames: Path) -> None:
+    changed = content()
+    changed["annotations"][0]["bbox"] = [2, 2, 8, 6]
+    read(frames, changed)
+    changed["annotations"][0]["bbox"] = [2 / WIDTH, 2 / HEIGHT, 8 / WIDTH, 6 / HEIGHT]
+    with pytest.raises(UserError, match=r"they are shares of the picture from 0 to 1, .* remove 'bbox'"):
+        read(frames, changed)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[2:8, 2:10] = 1
+    runs = np.diff(np.flatnonzero(np.diff(np.r_[-1, mask.reshape(-1), -1]))).tolist()
+    changed["annotations"][0] |= {"bbox": [2, 2, 8, 6], "segmentation": {"size": [HEIGHT, WIDTH], "counts": runs}}
+    with pytest.raises(UserError, match="the run lengths were counted along rows"):
+        read(frames, changed)
+
+
 WRONG: list[tuple[str, list[Any]]] = [
     ("images", [None, 3, "x", [None], [3], [[]], [{}], [{"id": 1}], [{"file_name": "v/1.png"}], {"a": 1}]),
     (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vistr.data.images import images_in, read_numbers
+from vistr.data.images import entries_of, images_in, read_numbers
 from vistr.data.importing.entries import Entry
 from vistr.data.importing.writing import ImportedVideo, folders_of, frames_of, open_video
 from vistr.data.segmentation import encode
@@ -37,8 +37,8 @@ def read_masks(mask_folder: Path, image_folder: Path, classes: Any = None) -> li
         files = frames_of(frames, f"{folder} has masks of them")
         video = open_video(image_folder, files)
         numbers = {file.stem: number for number, file in enumerate(files)}
-        if objects := [path for path in folder.iterdir() if path.is_dir() and images_in(path)]:
-            for one in sorted(objects):
+        if objects := [path for path in entries_of(folder) if path.is_dir() and images_in(path)]:
+            for one in objects:
                 category = re.sub(r"[_-][^_-]*$", "", one.name) or one.name
                 for frame, _, values in _masks(one, numbers, frames, video):
                     _add(video, one.name, category, frame, values > 0)

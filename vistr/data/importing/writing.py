@@ -57,8 +57,8 @@ class ImportedVideo:
     width: int
     objects: dict[tuple[str, str], dict[int, RLE]] = field(default_factory=dict)
 
-    def add(self, name: str, category: str, frame: int, segmentation: Any, place: str) -> None:
-        """Add a mask (as `to_rle` takes it) of an object in a frame; several become their union.
+    def add(self, name: str, category: str, frame: int, segmentation: Any, place: str) -> RLE | None:
+        """Add a mask (as `to_rle` takes it) of an object in a frame, several become their union; returns this one.
 
         UserError where the mask is none, or of another size than the frame; it starts with `place`.
         """
@@ -67,9 +67,10 @@ class ImportedVideo:
         except ValueError as error:
             raise UserError(f"{place}: {shown(error, 150)}") from None
         if rle is None or not area(rle):
-            return
+            return None
         masks = self.objects.setdefault((name, category), {})
         masks[frame] = coco_mask.merge([masks[frame], rle]) if frame in masks else rle
+        return rle
 
     def scale_from(self, height: int | None, width: int | None, place: str) -> Scale:
         """The scale of objects whose file says that its frame is height x width (None: it does not say).

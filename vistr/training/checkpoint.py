@@ -15,7 +15,6 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from vistr import __version__
 from vistr.data.categories import assumed_categories
@@ -28,6 +27,7 @@ from vistr.weights.files import WeightFile, find_weights, read_weight_file
 from vistr.weights.load import shorten
 from vistr.weights.names import from_torch_layout, our_name, our_shape
 from vistr.weights.resize import first_frames
+from vistr.weights.safetensors_file import DESCRIBED, write_safetensors
 from vistr.weights.sources import MODEL, Source, source_of
 
 logger = logging.getLogger(__name__)
@@ -92,16 +92,18 @@ def write_checkpoint(
     """Write a checkpoint; a reader, or a crash, sees the whole new file or the whole old one."""
     arrays = {MODEL + name: value for name, value in model.items()}
     arrays |= {OPTIMIZER + name: value for name, value in optimizer.items()}
-    write_arrays(path, arrays, {"vistr": json.dumps(asdict(metadata))})
+    write_arrays(path, arrays, {DESCRIBED: json.dumps(asdict(metadata))})
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all. UserError where that cannot be done."""
+    """Write a safetensors file with checksums, whole or not at all. UserError where that cannot be done."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as draft:
-            save_file(arrays, draft, metadata)
-            draft.chmod(0o644)  # the library lets nobody else read it
+            draft.touch()
+            mode = draft.stat().st_mode
+            write_safetensors(draft, arrays, metadata)
+            draft.chmod(mode)  # the user's umask: the library lets nobody else read it
     except (SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be written: {reason}; free some space there, then go on") from error

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, deserialize, safe_open
 
+from vistr.apart import ask_apart
 from vistr.errors import UserError
 from vistr.hub import local_file
+from vistr.weights.mindspore_file import read_mindspore
+from vistr.weights.numpy_files import NPY_START, read_npy, read_npz
 from vistr.weights.pth import ZIP_START, read_pth
-from vistr.weights.unpickle import PickledArray, read_pickle
+from vistr.weights.safetensors_file import read_safetensors
 
-FORMATS = ".safetensors, .pth (torch), .ckpt (MindSpore), .npz and .npy"
+_PROCESS = "vistr.weights.foreign"
+_MINUTES, _MINUTES_A_GIGABYTE = 1.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -46,99 +48,44 @@ def find_weights(name: Path | str) -> Path:
 def read_weight_file(path: Path) -> WeightFile:
     """Read any of FORMATS without executing anything in it; half precision stays, bfloat16 becomes float32.
 
+    Other formats than safetensors are read by a process of limited memory and time, whose end costs a sentence.
     UserError: damaged, or something that is not numbers in it.
     """
-    return parse(path)
+    if _format(path) == "safetensors":
+        return parse(path)
+    with tempfile.TemporaryDirectory(prefix="vistr-weights-") as folder:
+        arrays = Path(folder) / "arrays.safetensors"
+        minutes = _MINUTES + _MINUTES_A_GIGABYTE * path.stat().st_size / 1e9
+        request = {"path": str(path), "arrays": str(arrays)}
+        answer = ask_apart(_PROCESS, request, limit_minutes=minutes)
+        if "error" in answer:
+            unknown = f"{path} is damaged or hostile: the process that read it failed ({answer['error']})"
+            raise UserError(answer.get("mistake", unknown))
+        return replace(parse(arrays), path=path, format=answer["format"], described={})
 
 
 def parse(path: Path) -> WeightFile:
     """As `read_weight_file`, in this process."""
-    with path.open("rb") as file:
-        start = file.read(9)
-    # A length of eight bytes, which may begin like anything, then JSON.
-    if start[8:] == b"{" or path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    if start[:6] == b"\x93NUMPY":
-        return WeightFile(path, "NumPy's .npy", _read_npy(path))
-    if start[:4] == ZIP_START and path.suffix == ".npz":
-        return WeightFile(path, "NumPy's .npz", _read_npz(path))
-    if start[:4] == ZIP_START or start[:1] == b"\x80" or path.suffix in (".pth", ".pt"):
-        kind = "torch's zip archive" if start[:4] == ZIP_START else "torch's older stream"
-        return WeightFile(path, kind, read_pth(path))
-    if path.suffix == ".ckpt":
-        return WeightFile(path, "MindSpore's .ckpt", _read_mindspore(path))
-    return _read_safetensors(path)
+    format = _format(path)
+    if format == "safetensors":
+        return WeightFile(path, format, *read_safetensors(path))
+    read = {"NumPy's .npy": read_npy, "NumPy's .npz": read_npz, "MindSpore's .ckpt": read_mindspore}
+    return WeightFile(path, format, read.get(format, read_pth)(path))
 
 
-def _read_safetensors(path: Path) -> WeightFile:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            described = (file.metadata() or {}).get("vistr")
-            if any(file.get_slice(name).get_dtype() == "BF16" for name in file.keys()):  # noqa: SIM118 (not a dict)
-                arrays = _with_bfloat16(path)
-            else:
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return WeightFile(path, "safetensors", arrays, {} if described is None else json.loads(described))
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged or no file of weights ({error}); what can be read is {FORMATS}") from error
-
-
-def _with_bfloat16(path: Path) -> dict[str, np.ndarray]:
-    """A safetensors file by its raw bytes: NumPy knows no bfloat16, so that the library gives up."""
-    codes = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
-    arrays = {}
-    for name, entry in deserialize(path.read_bytes()):
-        if entry["dtype"] == "BF16":
-            numbers = (np.frombuffer(entry["data"], "<u2").astype(np.uint32) << 16).view(np.float32)
-        elif entry["dtype"] in codes:
-            numbers = np.frombuffer(entry["data"], codes[entry["dtype"]])
-        else:
-            raise ValueError(f"{name} has numbers of the kind {entry['dtype']}")
-        arrays[name] = numbers.reshape(entry["shape"])
-    return arrays
-
-
-def _read_mindspore(path: Path) -> dict[str, np.ndarray]:
-    import mindspore as ms  # seconds, which the other formats do without
-
-    try:
-        return {name: parameter.asnumpy() for name, parameter in ms.load_checkpoint(str(path)).items()}
-    except (ValueError, TypeError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0][:160]
-        raise UserError(f"{path} is damaged or no checkpoint of MindSpore ({reason})") from error
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except Exception as error:  # zipfile, zlib and NumPy each have their own
-        raise UserError(f"{path} is damaged, or holds what is not numbers ({error})") from error
-
-
-def _read_npy(path: Path) -> dict[str, np.ndarray]:
-    """One array as {"": array}; a pickled dictionary of arrays, as np.save makes of one, as that."""
+def _format(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            if not _holds_objects(file):
-                file.seek(0)
-                return {"": np.lib.format.read_array(file, allow_pickle=False)}
-            pickled = file.read()
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged ({error})") from error
-    content = _plain(read_pickle(io.BytesIO(pickled), path))
-    if isinstance(content, np.ndarray) and content.dtype == object and content.size == 1:
-        content = content.reshape(-1)[0]
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds neither an array nor a dictionary of arrays")
-    return {str(name): value for name, one in content.items() if isinstance(value := _plain(one), np.ndarray)}
-
-
-def _holds_objects(file: IO[bytes]) -> bool:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return bool(read(file)[2].hasobject)
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, PickledArray) else value
+            start = file.read(9)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    # A length of eight bytes, which may begin like anything, then JSON.
+    if start[8:] == b"{" or path.suffix == ".safetensors":
+        return "safetensors"
+    if start[:6] == NPY_START:
+        return "NumPy's .npy"
+    if start[:4] == ZIP_START:
+        return "NumPy's .npz" if path.suffix == ".npz" else "torch's zip archive"
+    if start[:1] == b"\x80" or path.suffix in (".pth", ".pt"):
+        return "torch's older stream"
+    return "MindSpore's .ckpt" if path.suffix == ".ckpt" else "safetensors"

@@ -1,0 +1,56 @@
+"""The process that reads files of other people's formats: `python -m vistr.weights.foreign <folder>`.
+
+It may take so much memory and time as an honest file of that size could; what a parser does wrong beyond that ends this
+process and no other. It hands the arrays back as a safetensors file.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from vistr.apart import answer_request
+from vistr.errors import UserError
+from vistr.weights.files import parse
+from vistr.weights.safetensors_file import write_safetensors
+
+# Reading takes a few times the file's size and little time: these are far from what an honest file needs.
+_BYTES, _TIMES = 128 << 20, 8
+_SECONDS, _SECONDS_A_GIGABYTE = 4, 60
+
+
+def find(request: dict[str, Any], _: Path) -> dict[str, Any]:
+    """Write the arrays of a file to another; the answer is its format. UserError: damaged."""
+    path = Path(request["path"])
+    _limit(path.stat().st_size)
+    try:
+        file = parse(path)
+        if strange := [name for name, array in file.arrays.items() if array.dtype == "complex128"]:
+            raise UserError(f"{path} holds complex numbers ({strange[0]}), which no weights are")
+    except (MemoryError, RecursionError, OverflowError):
+        raise UserError(f"{path} is damaged: reading it would take far more memory than it has bytes") from None
+    try:
+        write_safetensors(Path(request["arrays"]), _native(file.arrays), {})
+    except OSError as error:
+        raise UserError(f"{path} cannot be unpacked in {Path(request['arrays']).parent}: {error.strerror}") from None
+    return {"format": file.format}
+
+
+def _native(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name: array.astype(array.dtype.newbyteorder("="), copy=False) for name, array in arrays.items()}
+
+
+def _limit(size: int) -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
+    memory = pages * resource.getpagesize() + _BYTES + _TIMES * size
+    seconds = int(time.process_time() + _SECONDS + _SECONDS_A_GIGABYTE * size / 1e9)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    sys.exit(answer_request(sys.argv[1:], find))

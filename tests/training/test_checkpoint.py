@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tests import tiny
@@ -20,7 +24,14 @@ from vistr.config.compose import from_dict, to_dict
 from vistr.data.videos import Category
 from vistr.errors import UserError
 from vistr.layers.linear import Linear
-from vistr.training.checkpoint import Metadata, TrainingState, load_weights, read_checkpoint, save_checkpoint
+from vistr.training.checkpoint import (
+    Metadata,
+    TrainingState,
+    checkpoint_to_resume,
+    load_weights,
+    read_checkpoint,
+    save_checkpoint,
+)
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -204,3 +215,94 @@ def test_another_network_is_refused_and_left_alone(path: Path, build: Callable[[
     assert "holds another network than the one configured" in complaint(error, path)
     for parameter, value in zip(other.get_parameters(), before, strict=True):
         np.testing.assert_array_equal(parameter.asnumpy(), value)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change what a checkpoint says of itself, and leave its checksums out, as a version before them."""
+    with safe_open(path, "numpy") as file:
+        described = json.loads(file.metadata()["vistr"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    change(described)
+    save_file(arrays, path, {"vistr": json.dumps(described)})
+
+
+def test_a_checkpoint_without_checksums_reads_as_before(path: Path, metadata: Metadata) -> None:
+    rewrite(path, lambda described: None)
+    assert asdict(read_checkpoint(path).metadata) == asdict(metadata)
+
+
+@pytest.mark.parametrize("what", ["weight", "moment", "metadata"])
+def test_one_bit_that_turned_is_found(what: str, path: Path, model: Linear) -> None:
+    data = bytearray(path.read_bytes())
+    mark = {"weight": model.bias.asnumpy().tobytes(), "moment": OPTIMIZER["first.weight"].tobytes(), "metadata": b"31"}
+    at = data.rindex(mark[what][:8])
+    data[at + len(mark[what]) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="not what was written") as error:
+        read_checkpoint(path)
+    complaint(error, path)
+
+
+def test_values_that_are_not_finite_are_named(path: Path, model: Linear, metadata: Metadata) -> None:
+    model.bias.set_data(Tensor(np.array([0, np.nan, 1, 2], np.float32)))
+    save_checkpoint(path, model, metadata, OPTIMIZER)
+    with pytest.raises(UserError, match=r"not finite in model\.bias"):
+        read_checkpoint(path)
+    model.bias.set_data(Tensor(np.full(4, 3e38, np.float32)))  # whose sum is none, though each is
+    save_checkpoint(path, model, metadata, OPTIMIZER)
+    read_checkpoint(path)
+
+
+BENT: dict[str, Callable[[dict[str, Any]], None]] = {
+    "no configuration": lambda d: d.pop("config"),
+    "a field of a newer version": lambda d: d.update(licence="x"),
+    "a newer state": lambda d: d["state"].update(seconds=3),
+    "a newer category": lambda d: d["categories"][0].update(colour=3),
+    "a step that is text": lambda d: d["state"].update(step="1"),
+    "a step that is none": lambda d: d["state"].update(step=-1),
+    "an epoch that is true": lambda d: d["state"].update(epoch=True),
+    "a best that is no number": lambda d: d["state"].update(best=float("nan")),
+    "a number too large": lambda d: d["metrics"].update(AP=10**400),
+    "categories that are none": lambda d: d.update(categories={"a": 1}),
+    "one category twice": lambda d: d.update(categories=d["categories"][:1] * 2),
+    "a list": lambda d: d.update(state=[1]),
+    "an environment variable": lambda d: d["config"].update(seed="${oc.env:HOME}"),
+    "an unknown key": lambda d: d["config"].update(new_key=3),
+}
+
+
+@pytest.mark.parametrize("change", BENT.values(), ids=BENT)
+def test_metadata_that_is_bent_is_one_sentence(change: Callable[[dict[str, Any]], None], path: Path) -> None:
+    rewrite(path, change)
+    with pytest.raises(UserError, match="damaged, or written by another version") as error:
+        read_checkpoint(path)
+    complaint(error, path)
+
+
+def test_metadata_nested_without_end_is_one_sentence(path: Path) -> None:
+    save_file({"model.x": np.zeros(1, np.float32)}, path, {"vistr": '{"config":' + "[" * 100_000})
+    with pytest.raises(UserError, match="damaged") as error:
+        read_checkpoint(path)
+    complaint(error, path)
+
+
+def test_where_the_last_checkpoint_is_damaged_another_is_named(path: Path, model: Linear, metadata: Metadata) -> None:
+    earlier = path.with_name("epoch_003.safetensors")
+    save_checkpoint(earlier, model, metadata, OPTIMIZER)
+    save_checkpoint(path.with_name("last_ema.safetensors"), model, metadata, {})
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(UserError, match=f"last.safetensors +is damaged.*resume={earlier}"):
+        checkpoint_to_resume(path.parents[1])
+    assert checkpoint_to_resume(earlier).path == earlier
+    with pytest.raises(UserError, match="holds weights alone"):
+        checkpoint_to_resume(path.with_name("last_ema.safetensors"))
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_the_users_umask_is_kept(mask: int, mode: int, path: Path, model: Linear, metadata: Metadata) -> None:
+    before = os.umask(mask)
+    try:
+        save_checkpoint(path, model, metadata, {})
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == mode

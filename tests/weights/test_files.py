@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 
 from tests.numeric import random
 from vistr.errors import UserError
-from vistr.weights.files import read_weight_file
+from vistr.weights import files
+from vistr.weights.files import parse, read_weight_file
 
 ARRAYS = {"a.weight": random(0, 3, 4), "a.bias": random(1, 3).astype(np.float16)}
 
@@ -94,3 +95,98 @@ def test_whatever_is_none_of_them_is_one_sentence(name: str, content: bytes, tmp
         read_weight_file(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def mindspore_file(path: Path, dims: list[int], content: bytes, kind: str = "Float32") -> Path:
+    from mindspore.train.checkpoint_pb2 import Checkpoint
+
+    written = Checkpoint()
+    value = written.value.add()
+    value.tag = "conv1.weight"
+    value.tensor.dims.extend(dims)
+    value.tensor.tensor_type, value.tensor.tensor_content = kind, content
+    path.write_bytes(written.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("dims", "content", "kind"),
+    [
+        ([4], b"A" * 40_000, "Float32"),  # wrote past the heap in MindSpore's own reader
+        ([1], b"A" * 4_000_000, "Float32"),
+        ([-4, 3, 2, 2], b"A" * 192, "Float32"),
+        ([4000, 3, 2, 2], b"A" * 192, "Float32"),  # was taken for zeros
+        ([4, 3, 2, 2], b"A" * 192, "Float64"),
+        ([4, 3, 2, 2], b"A" * 192, "Float31"),
+        ([1] * 100, b"A" * 4, "Float32"),
+        ([2**62, 4], b"", "Float32"),
+    ],
+)
+def test_a_ckpt_whose_sizes_are_not_its_numbers_is_damaged(
+    dims: list[int], content: bytes, kind: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="damaged"):
+        parse(mindspore_file(tmp_path / "hostile.ckpt", dims, content, kind))
+
+
+def test_every_type_and_size_of_a_ckpt_arrives(tmp_path: Path) -> None:
+    types = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
+    arrays = {f"{kind} {shape}": np.ones(shape, kind) for kind in types for shape in ((2, 3), (1,), ())}
+    entries = [{"name": name, "data": ms.Tensor(value)} for name, value in arrays.items()]
+    options: dict[str, bool]
+    for options in ({}, {"crc_check": True}):
+        ms.save_checkpoint(entries, str(tmp_path / "weights.ckpt"), **options)
+        read = parse(tmp_path / "weights.ckpt").arrays
+        for name, value in arrays.items():
+            np.testing.assert_array_equal(read[name], value, err_msg=name, strict=True)
+    raw = (np.array([1, -2.5], np.float32).view(np.uint32) >> 16).astype("<u2").tobytes()
+    brain = parse(mindspore_file(tmp_path / "brain.ckpt", [2], raw, "BFloat16")).arrays["conv1.weight"]
+    np.testing.assert_array_equal(brain, np.array([1, -2.5], np.float32), strict=True)
+
+
+NPY = {
+    "code": b"{'descr': '<f4', 'fortran_order': False, 'shape': (__import__('os').system('touch ran'),), }",
+    "an open bracket": b"{'descr': '<f4', 'shape': (",
+    "sizes without end": b"{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 4000000000), }",
+    "no size": b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 4), }",
+    "a type that is none": b"{'descr': '<f4,(', 'fortran_order': False, 'shape': (4,), }",
+    "nested": b"{'descr': " + b"[" * 9000 + b"}",
+    "text": b"{'descr': '<U1', 'fortran_order': False, 'shape': (4,), }",
+}
+
+
+@pytest.mark.parametrize("header", NPY.values(), ids=NPY)
+def test_an_npy_of_a_bent_header_is_damaged(header: bytes, tmp_path: Path) -> None:
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n" + bytes(16)
+    (tmp_path / "bent.npy").write_bytes(content)
+    with pytest.raises(UserError, match="damaged") as error:
+        parse(tmp_path / "bent.npy")
+    assert "\n" not in str(error.value)
+
+
+def test_a_deflated_npz_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "bomb.npz", weight=np.zeros(100 << 20, np.float32))
+    with pytest.raises(UserError, match="far more"):
+        parse(tmp_path / "bomb.npz")
+
+
+def test_safetensors_of_a_kind_that_numpy_lacks_are_named(tmp_path: Path) -> None:
+    header = json.dumps({"w": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "eight.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(UserError, match="F8_E4M3"):
+        parse(tmp_path / "eight.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [("crash", "signal 6 ended it"), ("memory", "far more memory"), ("time", "signal 24 ended it|killed")],
+)
+def test_whatever_happens_to_the_reading_process_costs_one_sentence(
+    way: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "weights.npy", np.zeros(3))
+    monkeypatch.setattr(files, "_PROCESS", "tests.weights.failing_reader")
+    monkeypatch.setenv("FAILS_BY", way)
+    with pytest.raises(UserError, match=words) as error:
+        read_weight_file(tmp_path / "weights.npy")
+    assert str(tmp_path / "weights.npy") in str(error.value)

@@ -7,8 +7,9 @@ import os
 import pickle
 import struct
 import subprocess
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,70 @@ def test_other_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "list.pth").write_bytes(pickle.dumps([1, 2]))
     assert "not one that torch.save writes" in refused(tmp_path / "list.pth")
     assert "no state dict" in refused(zip_file(tmp_path / "none.pth", pickle.dumps({"epoch": 3}, 2)))
+
+
+def sizes(shape: Sequence[int], strides: Sequence[int], offset: int = 0) -> bytes:
+    """`tensor` of sizes of any size."""
+
+    def numbers(values: Sequence[int]) -> str:
+        return "(" + "".join(f"I{value}\n" for value in values) + "t"
+
+    return tensor(numbers(shape), numbers(strides)).replace(b"J\0\0\0\0", f"I{offset}\n".encode())
+
+
+SIZES = {
+    **{f"{count} dimensions": ([1] * count, [1] * count, 0) for count in (17, 33, 80, 100, 200)},
+    "an address as a size": ([1] * 32 + [0x414243444546] * 68, [0] * 100, 0),
+    "4 GB by a stride of 0": ([10**9], [0], 0),
+    "4 TB by a stride of 0": ([10**12], [0], 0),
+    "a size of 2**70": ([2**70], [0], 0),
+    "a stride of 2**62": ([1, 1], [2**62, 1], 0),
+    "a negative stride": ([4], [-1], 0),
+    "an offset of 2**70": ([0], [1], 2**70),
+    "as many as a file could hold": ([4], [2**40], 0),
+}
+
+
+@pytest.mark.parametrize(("shape", "strides", "offset"), SIZES.values(), ids=SIZES)
+def test_sizes_that_the_file_does_not_hold_are_refused(
+    shape: list[int], strides: list[int], offset: int, tmp_path: Path
+) -> None:
+    four = {"data/0": struct.pack("<4f", 1, 2, 3, 4)}
+    assert "damaged" in refused(zip_file(tmp_path / "sizes.pth", sizes(shape, strides, offset), **four))
+    np.testing.assert_array_equal(read_pth(zip_file(tmp_path / "good.pth", sizes([4], [1]), **four))["w"], [1, 2, 3, 4])
+
+
+EXPONENTIAL = b"N\x85" + b"2\x86" * 40  # a tuple of two of a tuple of two ...: 2**40 of them to hash or to show
+BOMBS = {
+    "as a key": b"\x80\x02}" + EXPONENTIAL + b"Ns.",
+    "in an OrderedDict": b"\x80\x02ccollections\nOrderedDict\n((" + EXPONENTIAL + b"Nttt\x85R.",
+    "as a reference": b"\x80\x02" + EXPONENTIAL + b"Q.",
+    "as an encoding": b"\x80\x02c_codecs\nencode\nU\x01x" + EXPONENTIAL + b"\x86R.",
+    "as a dtype": b"\x80\x02cnumpy\ndtype\n" + EXPONENTIAL + b"\x85R.",
+    "as a device": b"\x80\x02ctorch\ndevice\n" + EXPONENTIAL + b"\x85R.",
+    "in a set": b"\x80\x04\x8f(" + EXPONENTIAL + b"\x90.",
+    "a million deep as a key": b"\x80\x02}N" + b"\x85" * 10**6 + b"Ns.",
+    "8 GB of bytes": b"\x80\x05\x96" + struct.pack("<Q", 2**33) + b"x.",
+    "an integer of a million digits": b"\x80\x02I" + b"9" * 10**6 + b"\n.",
+    "a name of 500,000 letters": b"\x80\x02c" + b"a" * 500_000 + b"\nx\n.",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_a_bomb_is_refused_in_a_second_and_in_one_sentence(bomb: bytes, tmp_path: Path) -> None:
+    for path in (zip_file(tmp_path / "bomb.pth", bomb), stream_file(tmp_path / "stream.pth", bomb)):
+        before = time.process_time()
+        assert len(refused(path)) <= 300
+        assert time.process_time() - before < 2
+
+
+def test_compressed_and_encrypted_records_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "deflated.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", tensor("K\x02\x85", "K\x01\x85"))
+        archive.writestr("archive/data/0", bytes(400 << 20))
+    assert (tmp_path / "deflated.pth").stat().st_size < 1 << 20
+    assert "compressed" in refused(tmp_path / "deflated.pth")
+    data = bytearray(zip_file(tmp_path / "sound.pth", pickle.dumps({}, 2)).read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "encrypted.pth").write_bytes(data)
+    assert "encrypted" in refused(tmp_path / "encrypted.pth")

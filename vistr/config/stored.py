@@ -23,6 +23,7 @@ from vistr.errors import UserError, shortened
 # Far more than a composed configuration takes; reading more would take longer than a moment.
 MAX_BYTES = 100_000
 MAX_DEPTH = 16
+_MOST_PIXELS = 5_000_000_000  # of videos that a stored configuration has generated
 _REFERENCE = re.compile(r"\$\{(\.*)([\w.]+)\}")
 
 
@@ -56,6 +57,9 @@ def plain_config(saved: Any, source: str = "The checkpoint's configuration") -> 
     Raises UserError, which begins with `source`, for anything but plain values, for a key the schema lacks and for a
     value of another type.
     """
+    if isinstance(saved, dict):
+        # What was typed may hold references, has its effect in the other keys, and is the run's alone.
+        saved = {key: value for key, value in saved.items() if key not in ("overrides", "run_dir")}
     trouble = _not_plain(saved)
     if trouble is not None:
         raise UserError(f"{source} {trouble}: it is damaged, or no configuration that a run wrote.")
@@ -89,6 +93,10 @@ def keep_from_writing(settings: DictConfig, own: DictConfig, typed: Iterable[str
         seed=dataset.seed,
     ):
         dataset.root = place
+        pixels = dataset.num_videos * dataset.video_length * dataset.height * dataset.width
+        if pixels > _MOST_PIXELS:
+            asked = f"{shortened(pixels, 20)} pixels of generated videos"
+            raise UserError(f"The stored configuration asks for {asked}: name the videos with dataset=.")
 
 
 def own_references(config: dict[str, Any]) -> dict[str, Any]:

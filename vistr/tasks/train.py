@@ -28,7 +28,7 @@ from vistr.tasks.training_parts import (
     make_schedule,
     make_step,
 )
-from vistr.training.checkpoint import Metadata, load_weights, read_checkpoint
+from vistr.training.checkpoint import Metadata, checkpoint_to_resume, load_weights
 from vistr.training.tracking import open_tracker
 from vistr.training.trainer import Trainer, is_ended
 from vistr.weights.initial import load_initial
@@ -71,7 +71,7 @@ def run(config: Config) -> dict[str, float]:
         calibrate(model.detector.backbone, model.prepare(first().frames, first().padding)[0])
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")
     if config.resume is not None:
-        checkpoint = read_checkpoint(Path(config.resume))
+        checkpoint = checkpoint_to_resume(Path(config.resume))
         load_weights(model, checkpoint, exactly=True)
         optimizer.load_state(checkpoint.optimizer)
         metadata.state, metadata.metrics = checkpoint.metadata.state, checkpoint.metadata.metrics

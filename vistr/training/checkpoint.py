@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import mindspore as ms
 import numpy as np
 from mindspore import nn
 from safetensors import SafetensorError
 
-from vistr import __version__
 from vistr.data.categories import assumed_categories
-from vistr.data.videos import Category
-from vistr.errors import UserError
+from vistr.errors import UserError, shortened
 from vistr.files import replacing
 from vistr.layers.parameters import set_value
+from vistr.training.metadata import Metadata as Metadata
+from vistr.training.metadata import TrainingState as TrainingState
+from vistr.training.metadata import metadata_of
 from vistr.weights.architecture import architecture
 from vistr.weights.files import WeightFile, find_weights, read_weight_file
 from vistr.weights.load import shorten
@@ -34,41 +33,6 @@ logger = logging.getLogger(__name__)
 
 OPTIMIZER = "optimizer."
 QUERIES = "detector.query_embed"
-
-
-@dataclass
-class TrainingState:
-    """Where a training stands: `epoch` counted from 0, the optimizer steps done in it and in all, the best AP so far
-    (of the weights, and of their moving average).
-
-    `loss_scale` is half precision's, None before its first step; `steps_at_scale` the steps since it changed;
-    `num_ranks` the processes that do the steps. `clips_in_epoch` counts the clips of the epoch's order that all of
-    them have seen; None in checkpoints of older versions. `ended` says that the evaluation and the files that are due
-    at this step have been made.
-    """
-
-    epoch: int = 0
-    step_in_epoch: int = 0
-    step: int = 0
-    best: float = -1.0
-    best_ema: float = -1.0
-    loss_scale: float | None = None
-    steps_at_scale: int = 0
-    num_ranks: int = 1
-    clips_in_epoch: int | None = None
-    ended: bool = False
-
-
-@dataclass
-class Metadata:
-    """What a checkpoint says of itself; `origin` tells of one that no training wrote where it came from."""
-
-    config: dict[str, Any]
-    categories: list[Category]
-    state: TrainingState = field(default_factory=TrainingState)
-    metrics: dict[str, float] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=lambda: {"vistr": __version__, "mindspore": ms.__version__})
-    origin: str = ""
 
 
 @dataclass
@@ -121,9 +85,33 @@ def read_checkpoint(path: Path | str, *, num_instances: int = 10, dilation: bool
 
 def checkpoint_of(file: WeightFile, *, num_instances: int = 10, dilation: bool = False) -> Checkpoint:
     """The checkpoint in a file that has been read; as `read_checkpoint`."""
+    _refuse_not_finite(file.path, file.arrays)
     if not file.described:
         return _of_others(source_of(file), num_instances, dilation)
-    return Checkpoint(file.path, _metadata(file.described), _part(file.arrays, MODEL), _part(file.arrays, OPTIMIZER))
+    metadata = metadata_of(file.described, file.path)
+    return Checkpoint(file.path, metadata, _part(file.arrays, MODEL), _part(file.arrays, OPTIMIZER))
+
+
+def checkpoint_to_resume(path: Path | str) -> Checkpoint:
+    """The checkpoint to go on from: that of a file, or a run's last one.
+
+    UserError: it has weights alone, or is damaged; of a damaged last one the sentence names another of the run.
+    """
+    try:
+        checkpoint = read_checkpoint(path)
+    except UserError as error:
+        folder = Path(path) / "checkpoints"
+        others = [file for file in folder.glob("*.safetensors") if file.stem != "last" and "ema" not in file.stem]
+        if not others:
+            raise
+        newest = max(others, key=lambda file: file.stat().st_mtime)
+        reason = shortened(str(error).removeprefix(str(folder / "last.safetensors")), 70)
+        raise UserError(f"last.safetensors {reason}; go on from the checkpoint before it: resume={newest}") from error
+    if not checkpoint.optimizer:
+        raise UserError(
+            f"{checkpoint.path} holds weights alone: start from it with init=, or resume=<the run's folder>"
+        )
+    return checkpoint
 
 
 def _of_others(source: Source, num_instances: int, dilation: bool) -> Checkpoint:
@@ -165,12 +153,14 @@ def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
 
 
-def _metadata(content: dict[str, Any]) -> Metadata:
-    return Metadata(
-        content["config"],
-        [Category(**c) for c in content["categories"]],
-        TrainingState(**content["state"]),
-        content["metrics"],
-        content["versions"],
-        content.get("origin", ""),
-    )
+def _refuse_not_finite(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """UserError that names arrays with values that are not finite."""
+    with np.errstate(all="ignore"):
+        # A sum is finite only where all it adds is, and half as expensive as looking at each.
+        doubtful = [name for name, one in arrays.items() if one.dtype.kind == "f" and not np.isfinite(one.sum())]
+    wrong = [name for name in doubtful if not np.isfinite(arrays[name]).all()]
+    if wrong:
+        raise UserError(
+            f"{path} holds values that are not finite in {shorten(wrong, 2)}: its training diverged, or it is damaged;"
+            " take another checkpoint"
+        )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from vistr.launcher import Launch, main, overrides_of, parse
+from vistr.launcher import Launch, free_port, main, overrides_of, parse
 from vistr.training.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -184,6 +186,8 @@ def is_rank(process: psutil.Process) -> bool:
         (["2", "python", "run.py", "-m", "num_frames=1,2"], "leave out -m"),
         (["0", "python", "run.py"], "PROCESSES and --nodes are at least 1"),
         (["--nodes", "2", "8", "python", "run.py"], "--address="),
+        (["--nodes", "2", "--address", "a:1", "8", "python", "run.py"], "export VISTR_KEY="),
+        (["--nodes", "2", "--address", "a:1", "--key-file", "/no/key", "8", "python", "run.py"], "/no/key"),
         (["2", "python", "run.py", "nmu_frames=1"], "nmu_frames"),
         (["2", "python", "run.py", "task=benchmark"], "task=benchmark"),
     ],
@@ -197,7 +201,75 @@ def test_mistakes_are_one_sentence_before_anything_starts(
     assert said.count("\n") == 1
 
 
-def test_several_machines_are_one_cluster(tmp_path: Path) -> None:
+def test_one_machine_draws_its_key_and_hands_it_on_in_the_environment_alone(tmp_path: Path) -> None:
+    typed = ["2", "python", "run.py", f"outputs={tmp_path}"]
+    first, second = (Launch(options, overrides_of(options.command)) for options in (parse(typed), parse(typed)))
+    keys = [one.environment()["VISTR_KEY"] for one in (first, second)]
+    assert len(set(keys)) == 2
+    assert all(len(key) == 32 for key in keys)
+    assert first.environment()["VISTR_HUB"].startswith("127.0.0.1:")
+    assert keys[0] not in " ".join(first.command())
+
+
+def test_a_key_file_is_the_users_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "key"
+    file.write_text("0123456789abcdef\n")
+    several = ["--nodes", "2", "--address", "a:1", "--key-file", str(file), "1", "python", "run.py"]
+    file.chmod(0o644)
+    assert main(several) == 1
+    assert f"can be read by others: chmod 600 {file}" in capsys.readouterr().err
+    file.chmod(0o600)
+    assert parse(several).key == "0123456789abcdef"
+
+
+@pytest.mark.slow
+def test_strangers_do_not_disturb_two_ranks_that_train(together: Path, tmp_path: Path) -> None:
+    address = "127.0.0.1", free_port()
+    attacked = subprocess.Popen(
+        [sys.executable, LAUNCH[0], "--address", f"{address[0]}:{address[1]}", *LAUNCH[1:], *SMALL,
+         "optimizer.batch_size=1", f"outputs={tmp_path}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    tried = 0
+    kept = []
+    while attacked.poll() is None:
+        for said in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64, None):
+            with suppress(OSError):
+                one = socket.create_connection((address[0], address[1] + 1), timeout=1)
+                tried += 1
+                if said is None:
+                    kept.append(one)  # says nothing, and stays
+                else:
+                    one.sendall(said)
+                    one.close()
+        time.sleep(0.05)
+    assert attacked.returncode == 0, attacked.communicate()[1]
+    assert tried > 20
+    (made,) = [path.parent for path in tmp_path.glob("*/*/.hydra")]
+    losses = ([row["loss"] for row in training(folder)] for folder in (made, together))
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    for one in kept:
+        one.close()
+
+
+@pytest.mark.slow
+def test_a_launcher_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    launched = subprocess.Popen(
+        [sys.executable, *LAUNCH, *SMALL, "optimizer.batch_size=1", "optimizer.epochs=200", f"outputs={tmp_path}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    saved = wait_for(tmp_path, launched)
+    started = psutil.Process(launched.pid).children(recursive=True)
+    launched.kill()
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    # It was stopped as by a request: both ranks after the same step, saved.
+    step = read_checkpoint(saved).metadata.state.step
+    assert training(saved)[-1]["step"] == step
+
+
+def test_several_machines_are_one_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISTR_KEY", "0123456789abcdef")
     typed = [
         "--nodes",
         "2",
@@ -216,5 +288,6 @@ def test_several_machines_are_one_cluster(tmp_path: Path) -> None:
     for word in ("--worker_num=8", "--local_worker_num=4", "--node_rank=1", "--master_addr=10.0.0.1"):
         assert word in command
     assert second.environment()["VISTR_HUB"] == "10.0.0.1:8119"
+    assert second.environment()["VISTR_KEY"] == "0123456789abcdef"
     # The first machine's folder is the run's.
     assert not second.folder.is_relative_to(tmp_path)

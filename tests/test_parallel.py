@@ -20,12 +20,13 @@ def on_ranks(size: int, work: Callable[[Ranks], Any]) -> list[Any]:
     hub = ("127.0.0.1", free_port())
 
     def one(rank: int) -> Any:
-        group = Group(rank, size, hub)
+        group = Group(rank, size, hub, b"a key for this test")
         try:
             return work(group)
         except UserError as error:
             return error
         finally:
+            group.watch.stop()
             for other in group.others:
                 other.close()
 
@@ -71,6 +72,20 @@ def test_a_rank_that_is_gone_ends_the_others_with_a_sentence() -> None:
     first, gone, other = on_ranks(3, work)
     assert gone is None
     assert [str(error) for error in (first, other)] == [parallel.LOST] * 2
+
+
+def test_ranks_that_found_different_devices_end_with_one_sentence() -> None:
+    def work(ranks: Ranks) -> None:
+        assert isinstance(ranks, Group)
+        ranks.require_same("GPU")
+        ranks.require_same("CPU" if ranks.rank == 2 else "GPU")
+
+    said = {str(error) for error in on_ranks(3, work)}
+    assert len(said) == 1
+    (sentence,) = said
+    assert "different devices (process 0 on" in sentence
+    assert ": GPU; process 2 on" in sentence
+    assert "device=gpu or device=cpu" in sentence
 
 
 def test_one_process_alone_is_a_run_too() -> None:

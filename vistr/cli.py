@@ -28,12 +28,14 @@ from vistr.config.resuming import require_checkpoint, write_settings
 from vistr.config.run_names import override_key
 from vistr.errors import UserError
 from vistr.files import ROOT, python_path
+from vistr.other_launchers import require_launcher
 from vistr.results.claims import claim, give_up, named_folder, new_folder, take_over, writing
 from vistr.results.run_record import recording
 from vistr.sweeps.jobs import SWEEP_JOB, record_mistake, run_apart
 from vistr.sweeps.plan import SweepPlan, plan
 from vistr.sweeps.sources import keep_sources, sources_of
 from vistr.tasks import run_task
+from vistr.training.stopping import StopRequests
 
 log = logging.getLogger(__name__)
 # Of several processes of one run the first alone writes into its folder, and says what it does.
@@ -60,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end_with_parent(signal.SIGTERM)  # which saves first
     sweep_job = os.environ.pop(SWEEP_JOB, None) is not None
     try:
+        require_launcher()
         return _launch(list(sys.argv[1:] if arguments is None else arguments), sweep_job=sweep_job)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -209,8 +212,11 @@ def _run_sweep_job(composed: DictConfig, overrides: list[str], folder: Path) -> 
 def _sigterm_interrupts() -> Iterator[None]:
     """SIGTERM ends a run as Ctrl-C does, so that it is recorded; while it trains, the trainer takes both."""
 
+    requests = StopRequests()
+
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        if requests.take() != "repeated":
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

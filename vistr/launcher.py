@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -25,12 +26,15 @@ from vistr.config.resuming import require_checkpoint
 from vistr.config.run_names import override_key
 from vistr.errors import UserError
 from vistr.files import make_working_folder
-from vistr.parallel import HUB
+from vistr.host_channel import JOIN_SECONDS
+from vistr.other_launchers import started_by_another
+from vistr.parallel import HUB, KEY
 from vistr.results.claims import named_folder, new_folder, require_idle
+from vistr.training.stopping import StopRequests
 
 USAGE = "scripts/launch [options] PROCESSES python run.py [option=name] [key=value] ..."
 TASKS = ("train", "evaluate")
-CLUSTER_SECONDS = 120
+KEY_CHARACTERS = 16
 # What MindSpore prints whatever its log level.
 NOISE = b"[INFO] DISTRIBUTED"
 
@@ -51,6 +55,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--nodes", type=int, default=1, help="machines; start this once on each")
     parser.add_argument("--node", type=int, default=0, help="this machine's number, 0 for the one at --address")
     parser.add_argument("--address", default=None, help="host:port of the first machine; the next port is used too")
+    parser.add_argument(
+        "--key-file", type=Path, help=f"what the machines' processes know each other by, the same on each (or {KEY}=)"
+    )
     parser.add_argument("processes", type=int, help="processes on this machine: on GPUs one each")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="python run.py ...")
     options = parser.parse_args(arguments)
@@ -58,7 +65,35 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         raise UserError(f"{USAGE}: PROCESSES and --nodes are at least 1, --node counts from 0")
     if options.nodes > 1 and options.address is None:
         raise UserError("several machines need --address=<host of the first>:<port>, the same on each")
+    found = started_by_another()
+    if found is not None and found[0] != "SLURM" and found[1] > options.nodes:
+        raise UserError(
+            f"{found[0]} starts the launcher {found[1]} times, and each would start {options.processes} processes:"
+            " start it once on each machine, as with srun --ntasks-per-node=1 (docs/slurm.md)"
+        )
+    options.key = run_key(options)
     return options
+
+
+def run_key(options: argparse.Namespace) -> str:
+    """What the run's processes know each other by: drawn for one machine, given by the user for several."""
+    if options.nodes == 1:
+        return secrets.token_hex(16)
+    key = os.environ.get(KEY, "")
+    if options.key_file is not None:
+        try:
+            others_may_read = options.key_file.stat().st_mode & 0o077
+            key = options.key_file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise UserError(f"--key-file={options.key_file} cannot be read: {error}") from error
+        if others_may_read:
+            raise UserError(f"--key-file={options.key_file} can be read by others: chmod 600 {options.key_file}")
+    if len(key) < KEY_CHARACTERS:
+        raise UserError(
+            f"several machines need a key that only they know, {KEY_CHARACTERS} characters or more, the same on each:"
+            f" export {KEY}=$(openssl rand -hex 16), or --key-file"
+        )
+    return key
 
 
 def overrides_of(command: Sequence[str]) -> list[str]:
@@ -94,7 +129,7 @@ class Launch:
         else:
             self.folder = self.scratch = make_working_folder("vistr-launch-")
         self.logs = self.folder / f"ranks{options.node or ''}"
-        self.stopping = 0
+        self.requests = StopRequests()
 
     def run(self) -> int:
         """Start, show what the first rank prints, and wait for the end."""
@@ -128,13 +163,13 @@ class Launch:
         command = [str(Path(sys.executable).parent / "msrun"), f"--worker_num={total}"]
         command += [f"--local_worker_num={options.processes}", f"--master_addr={host}", f"--master_port={port}"]
         command += [f"--node_rank={options.node}", f"--log_dir={self.logs}", "--join=True", "--tail_worker_log=0"]
-        command += [f"--cluster_time_out={CLUSTER_SECONDS}", script, *self.overrides]
+        command += [f"--cluster_time_out={JOIN_SECONDS:.0f}", script, *self.overrides]
         return command + ([] if self.config.resume else [path_override("hydra.run.dir", str(self.folder))])
 
     def environment(self) -> dict[str, str]:
         """What the processes need to find each other, and not to crowd each other out on a CPU."""
         host, port = self.address
-        environment = child_environment() | {HUB: f"{host}:{port + 1}"}
+        environment = child_environment() | {HUB: f"{host}:{port + 1}", KEY: self.options.key}
         # msrun starts "python", whichever comes first.
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
         environment["PYTHONUNBUFFERED"] = "1"
@@ -179,9 +214,9 @@ class Launch:
         """The handler of Ctrl-C and SIGTERM: the first asks every rank to save and stop, the second ends them."""
 
         def handle(number: int, frame: FrameType | None) -> None:
-            self.stopping += 1
-            for process in children(msrun.pid, "MS_WORKER"):
-                process.send_signal(signal.SIGTERM if self.stopping == 1 else signal.SIGKILL)
+            request = self.requests.take()
+            for process in children(msrun.pid, "MS_WORKER") if request != "repeated" else []:
+                process.send_signal(signal.SIGTERM if request == "first" else signal.SIGKILL)
 
         return handle
 
@@ -190,7 +225,7 @@ class Launch:
         if status == 0:
             shutil.rmtree(self.scratch or self.logs, ignore_errors=True)
             return 0
-        if self.stopping:
+        if self.requests.came:
             return 130
         for log in sorted(self.logs.glob("worker_*.log")):
             lines = [x for x in log.read_bytes().splitlines() if x.strip() and not x.startswith(NOISE)]

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import json
 import os
-import time
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from vistr.errors import UserError
+from vistr.host_channel import LOST, Watch, join_rank, receive_ranks
 
 if TYPE_CHECKING:
     from mindspore import Parameter, Tensor
 
-HUB = "VISTR_HUB"
-CONNECT_SECONDS = 120
+# Set by the launcher: host:port of the first process, and the key that the others show it.
+HUB, KEY = "VISTR_HUB", "VISTR_KEY"
 # Gradients are joined into pieces of this many numbers: one message takes a fifth of the time of many.
 NUMBERS_A_MESSAGE = 8_000_000
 
@@ -101,6 +102,10 @@ class Ranks:
         if self.first:
             self.wait()
 
+    def leave(self) -> None:
+        """Once every rank has come this far, none minds that the others end."""
+        self.wait()
+
     def sum_gradients(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
         """The sums of float32 gradients over the ranks."""
         return gradients
@@ -112,17 +117,10 @@ class Ranks:
 class Group(Ranks):
     """Several processes, joined; the first is the hub of what they say."""
 
-    def __init__(self, rank: int, size: int, hub: tuple[str, int]) -> None:
+    def __init__(self, rank: int, size: int, hub: tuple[str, int], key: bytes) -> None:
         super().__init__(rank, size)
-        self.others: list[Connection] = []
-        key = f"vistr {hub[1]}".encode()
-        if rank == 0:
-            with Listener(("", hub[1]), backlog=size, authkey=key) as listener:
-                arrived = [listener.accept() for _ in range(size - 1)]
-            self.others = sorted(arrived, key=lambda one: int(one.recv_bytes()))
-        else:
-            self.others = [_connect(hub, key)]
-            self.others[0].send_bytes(str(rank).encode())
+        self.others = receive_ranks(hub, key, size) if rank == 0 else [join_rank(hub, key, rank)]
+        self.watch = Watch(self.others)
 
     def exchange(self, content: Any) -> list[Any]:
         collected = self.collect(content)
@@ -137,6 +135,21 @@ class Group(Ranks):
             self._send(self.others[0], content)
             return None
         return [content, *(self._receive(other) for other in self.others)]
+
+    def leave(self) -> None:
+        self.wait()
+        self.watch.stop()
+
+    def require_same(self, device: str) -> None:
+        """UserError where the ranks have chosen different devices, which could not add gradients together."""
+        found = self.exchange([device, socket.gethostname()])
+        if len({name for name, _ in found}) > 1:
+            said = [f"process {rank} on {host}: {name}" for rank, (name, host) in enumerate(found)]
+            odd = next(rank for rank, (name, _) in enumerate(found) if name != found[0][0])
+            raise UserError(
+                f"the run's processes found different devices ({said[0]}; {said[odd]}): see why in their logs, or"
+                " choose one for all with device=gpu or device=cpu"
+            )
 
     def sum_gradients(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
         from mindspore import ops
@@ -177,9 +190,6 @@ class Group(Ranks):
             raise UserError(LOST) from error
 
 
-LOST = "another rank of this run ended, so this one ends too; the run goes on from its last checkpoint with resume="
-
-
 @lru_cache
 def join(device: str) -> Ranks:
     """The run's ranks, once they are all there; alone where this process was not launched with others.
@@ -192,7 +202,11 @@ def join(device: str) -> Ranks:
     from mindspore.communication import init
 
     host, _, port = os.environ[HUB].rpartition(":")
-    group = Group(rank(), size, (host, int(port)))
+    key = os.environ.pop(KEY, "")
+    if not key:
+        raise UserError(f"{HUB} is set but not {KEY}: start the processes of a run with scripts/launch")
+    group = Group(rank(), size, (host, int(port)), key.encode())
+    group.require_same(device)
     init("nccl" if device == "GPU" else "mccl")
     return group
 
@@ -208,15 +222,3 @@ def pieces(sizes: Sequence[int], limit: int) -> list[list[int]]:
         found[-1].append(i)
         total += size
     return found
-
-
-def _connect(hub: tuple[str, int], key: bytes) -> Connection:
-    """A connection to the first rank, which may still be starting."""
-    ends = time.monotonic() + CONNECT_SECONDS
-    while True:
-        try:
-            return Client(hub, authkey=key)
-        except OSError as error:
-            if time.monotonic() > ends:
-                raise UserError(f"the first rank did not answer at {hub[0]}:{hub[1]} in {CONNECT_SECONDS} s") from error
-            time.sleep(0.2)

@@ -38,6 +38,6 @@ def run(config: Config) -> dict[str, float]:
         tracker.text("config", run_settings(config))
         state = checkpoint.metadata.state
         figures = evaluate_videos(config, model, videos, folder, tracker, state.step, state.epoch, ranks=ranks)
-    ranks.wait()
+    ranks.leave()
     logger.info("results.json, results.zip and pictures: %s", folder / "results")
     return figures

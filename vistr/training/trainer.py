@@ -108,7 +108,7 @@ class Trainer:
                 self.end_epoch()
                 unfinished = self.state.step < self.total_steps
         # A rank that ends while another still adds gradients would take it along.
-        self.ranks.wait()
+        self.ranks.leave()
         return self.metadata.metrics
 
     def run_epoch(self, stop_requested: Callable[[], bool]) -> None:
@@ -124,7 +124,7 @@ class Trainer:
                 self.optimize(group, time.perf_counter() - waiting)
                 if self.ranks.any(stop_requested()):
                     self.save("last")
-                    self.ranks.wait()
+                    self.ranks.leave()
                     logger.info(
                         "stopped after step %d; to go on: python run.py resume=%s", state.step, self.folder.parent
                     )

@@ -32,19 +32,16 @@ def ask_apart(
     """What `python -m module <folder>` answers, which reads REQUEST in the folder and leaves ANSWER there.
 
     {"error": why} where it does not, or takes longer than `limit_minutes`. `root` is where the module's package lies;
-    `environment` holds variables beside those of this process.
+    `environment` is the new process's, by default this one's.
     """
     with working_folder("vistr-apart-") as folder:
         question, answer = folder / REQUEST, folder / ANSWER
         question.write_text(json.dumps(request), encoding="utf-8")
+        path = os.pathsep.join([str(root), python_path()])
         try:
             ended = subprocess.run(
                 [sys.executable, "-m", "vistr.apart", module, str(folder)],
-                env={
-                    **child_environment(),
-                    **(environment or {}),
-                    "PYTHONPATH": os.pathsep.join([str(root), python_path()]),
-                },
+                env={**child_environment(environment), "PYTHONPATH": path},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,

@@ -6,14 +6,15 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Mapping
 
 PARENT = "VISTR_PARENT_PROCESS"
 _PR_SET_PDEATHSIG = 1
 
 
-def child_environment() -> dict[str, str]:
-    """The environment of a process that this one starts, and that is to `end_with_parent`."""
-    return {**os.environ, PARENT: str(os.getpid())}
+def child_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """An environment, by default this process's, for one that it starts and that is to `end_with_parent`."""
+    return {**(os.environ if environment is None else environment), PARENT: str(os.getpid())}
 
 
 def end_with_parent(number: signal.Signals) -> None:

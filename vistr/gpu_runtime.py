@@ -134,6 +134,17 @@ def num_gpus() -> int:
     return 0 if failed else count.value
 
 
+def gpu_name(index: int) -> str:
+    """What the driver calls a GPU, with its compute capability: "NVIDIA A100-SXM4-40GB 8.0"."""
+    driver, device, name = ctypes.CDLL(DRIVER), ctypes.c_int(), ctypes.create_string_buffer(256)
+    driver.cuDeviceGet(ctypes.byref(device), index)
+    driver.cuDeviceGetName(name, len(name), device)
+    capability = [ctypes.c_int(), ctypes.c_int()]
+    for value, attribute in zip(capability, (75, 76), strict=True):
+        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+    return f"{name.value.decode(errors='replace')} {capability[0].value}.{capability[1].value}"
+
+
 def has_driver() -> bool:
     """Whether an NVIDIA driver is installed."""
     try:

@@ -48,6 +48,12 @@ def num_ranks() -> int:
     return int(os.environ.get("MS_WORKER_NUM", "1")) if HUB in os.environ else 1
 
 
+def environment_alone() -> dict[str, str]:
+    """The environment of a process that this rank starts and that is no rank itself."""
+    ours = (HUB, "RANK_ID", "RANK_SIZE", "DEVICE_ID")
+    return {name: value for name, value in os.environ.items() if not (name in ours or name.startswith("MS_"))}
+
+
 def serve() -> None:
     """Be the scheduler; returns when the run is over."""
     import mindspore as ms

@@ -48,8 +48,9 @@ class Dataset:
 
     `root` is the folder of a known dataset (or where `shapes` are generated); `annotations` and `images`
     name the file and the folder themselves. `clip_overlap` is the share of a clip's frames that the next
-    clip of a long video sees again. `num_instances` is the default of the key of that name at the root. The keys from
-    `num_videos` on serve `shapes` alone.
+    clip of a long video sees again. With `few_sizes` clips are padded to one of three sizes where they fit, else to
+    multiples of `size_divisor`; null means so on a GPU. `num_instances` is the default of the key of that name at the
+    root. The keys from `num_videos` on serve `shapes` alone.
     """
 
     name: str = "shapes"
@@ -62,6 +63,7 @@ class Dataset:
     short_side: int = 300
     long_side: int = 540
     size_divisor: int = 32
+    few_sizes: bool | None = None
     num_instances: int = 10
     num_workers: int = 2
     clip_overlap: float = 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vistr.data.clips import Batch, ClipTargets, clip_frames, clip_index
 from vistr.data.samples import collate, load_frames, load_targets
+from vistr.data.sizes import Size
 from vistr.data.transforms import Recipe, draw_steps
 from vistr.data.videos import VideoSet
 
@@ -46,6 +47,7 @@ class ClipLoader:
         shuffle: bool,
         shard: tuple[int, int] = (0, 1),
         prefetch: int = 2,
+        sizes: Sequence[Size] = (),
     ) -> None:
         self.video_set = video_set
         self.num_frames = num_frames
@@ -53,7 +55,7 @@ class ClipLoader:
         self.recipe = recipe
         self.short_side = short_side
         self.long_side = long_side
-        self.size_divisor = size_divisor
+        self.size_divisor, self.sizes = size_divisor, tuple(sizes)
         self.seed = seed
         self.num_workers = num_workers
         self.shuffle = shuffle
@@ -101,8 +103,8 @@ class ClipLoader:
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, clip)))
         size = (video.height, video.width)
         steps = draw_steps(self.recipe, size, self.num_frames, self.short_side, self.long_side, rng)
-        images, _ = load_frames(self.video_set, video, frames, steps, self.size_divisor)
-        return images, load_targets(self.video_set, video, frames, steps, self.size_divisor)
+        images, _ = load_frames(self.video_set, video, frames, steps, self.size_divisor, self.sizes)
+        return images, load_targets(self.video_set, video, frames, steps, self.size_divisor, self.sizes)
 
     def _clips(self, order: list[int], epoch: int) -> Generator[Clip, None, None]:
         if self.num_workers == 0:

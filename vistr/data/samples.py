@@ -12,6 +12,7 @@ from PIL import Image
 from vistr.data.clips import Batch, ClipTargets
 from vistr.data.images import read_image, stored_size
 from vistr.data.segmentation import decode
+from vistr.data.sizes import Size, padded_size
 from vistr.data.transforms import FloatArray, Step, move_boxes, move_frame, normalise, shown_pixels
 from vistr.data.videos import Annotation, Video, VideoSet
 from vistr.errors import UserError
@@ -20,16 +21,21 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def load_frames(
-    video_set: VideoSet, video: Video, frames: Sequence[int], steps: Sequence[Step], size_divisor: int
+    video_set: VideoSet,
+    video: Video,
+    frames: Sequence[int],
+    steps: Sequence[Step],
+    size_divisor: int,
+    sizes: Sequence[Size] = (),
 ) -> tuple[NDArray[np.float32], tuple[int, int]]:
     """The clip's frames after `steps`, normalised: [T, 3, H, W] and their unpadded size (height, width).
 
-    H and W are padded with 0 at the bottom and right to multiples of size_divisor. UserError names the file,
-    video and frame of an image that is missing, damaged or of another size than its video.
+    H and W are padded with 0 at the bottom and right, to one of the sizes or to multiples of size_divisor. UserError
+    names the file, video and frame of an image that is missing, damaged or of another size than its video.
     """
     rows, columns = shown_pixels(steps, video.height, video.width)
     height, width = len(rows), len(columns)
-    clip = np.zeros((len(frames), 3, padded(height, size_divisor), padded(width, size_divisor)), np.float32)
+    clip = np.zeros((len(frames), 3, *padded_size(height, width, size_divisor, sizes)), np.float32)
     for frame, positions in _positions(frames):
         image = open_frame(video_set, video, frame)
         for position in positions:
@@ -38,12 +44,17 @@ def load_frames(
 
 
 def load_targets(
-    video_set: VideoSet, video: Video, frames: Sequence[int], steps: Sequence[Step], size_divisor: int
+    video_set: VideoSet,
+    video: Video,
+    frames: Sequence[int],
+    steps: Sequence[Step],
+    size_divisor: int,
+    sizes: Sequence[Size] = (),
 ) -> ClipTargets:
     """The objects seen in the clip after `steps`: crowds and objects with no pixel left are left out."""
     rows, columns = shown_pixels(steps, video.height, video.width)
     height, width = len(rows), len(columns)
-    padded_size = (padded(height, size_divisor), padded(width, size_divisor))
+    mask_size = padded_size(height, width, size_divisor, sizes)
     labels: list[int] = []
     valid: list[NDArray[np.bool_]] = []
     boxes: list[FloatArray] = []
@@ -51,7 +62,7 @@ def load_targets(
     for annotation in video.annotations:
         if annotation.iscrowd:
             continue
-        object_masks = np.zeros((len(frames), *padded_size), np.uint8)
+        object_masks = np.zeros((len(frames), *mask_size), np.uint8)
         for frame, positions in _positions(frames):
             if rle := annotation.segmentations[frame]:
                 # RLEs decode column by column: picking the columns first copies whole runs of memory.
@@ -70,7 +81,7 @@ def load_targets(
         labels=np.array(labels, np.int64),
         boxes=np.where(kept[..., None], relative, 0).astype(np.float32),
         valid=kept,
-        masks=np.stack(masks) if masks else np.zeros((0, length, *padded_size), np.uint8),
+        masks=np.stack(masks) if masks else np.zeros((0, length, *mask_size), np.uint8),
         video_id=video.id,
         frames=list(frames),
         size=(height, width),
@@ -141,11 +152,6 @@ def _positions(frames: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     for position, frame in enumerate(frames):
         positions.setdefault(frame, []).append(position)
     yield from positions.items()
-
-
-def padded(side: int, divisor: int) -> int:
-    """The next multiple of `divisor`, pixels."""
-    return -(-side // divisor) * divisor
 
 
 def _grown(array: NDArray[Scalar], height: int, width: int) -> NDArray[Scalar]:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vistr.data.samples import padded
 from vistr.data.segmentation import RLE, area, decode
+from vistr.data.sizes import Size, padded_size
 from vistr.data.sources import dataset_frames
 from vistr.data.transforms import Resize, normalise, resized
 from vistr.data.videos import Category, Video, VideoSet
@@ -28,13 +28,17 @@ from vistr.models.vistr import VisTR
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """How videos become clips: `overlap` is the share of a clip that the next one of a long video sees again."""
+    """How videos become clips: `overlap` is the share of a clip that the next one of a long video sees again.
+
+    Clips are padded to the smallest of `sizes` that holds them, or else to multiples of `size_divisor`.
+    """
 
     num_frames: int
     short_side: int
     long_side: int
     size_divisor: int
     overlap: float
+    sizes: tuple[Size, ...] = ()
 
     @property
     def shared_frames(self) -> int:
@@ -167,7 +171,7 @@ class Predictor:
 
     def _run(self, clip: VideoClip) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int]]:
         """The network's logits and masks, by frame, and the padded size."""
-        images, padding = clip.network_input(self.settings.size_divisor)
+        images, padding = clip.network_input(self.settings.size_divisor, self.settings.sizes)
         outputs = self.model(images, padding)
         logits, masks = (by_frame(x.asnumpy(), self.settings.num_frames) for x in (outputs.logits, outputs.masks))
         return logits, masks, (padding.shape[2], padding.shape[3])
@@ -226,12 +230,14 @@ class VideoClip:
         """(height, width) at the network's size, unpadded."""
         return self.pixels[0].shape[0], self.pixels[0].shape[1]
 
-    def network_input(self, size_divisor: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def network_input(
+        self, size_divisor: int, sizes: Sequence[Size] = ()
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Frames `[1, T, 3, H, W]`, normalised, and their padding `[1, T, H, W]`."""
         height, width = self.size
-        padded_size = (padded(height, size_divisor), padded(width, size_divisor))
-        images = np.zeros((1, len(self.pixels), 3, *padded_size), np.float32)
-        padding = np.ones((1, len(self.pixels), *padded_size), np.bool_)
+        input_size = padded_size(height, width, size_divisor, sizes)
+        images = np.zeros((1, len(self.pixels), 3, *input_size), np.float32)
+        padding = np.ones((1, len(self.pixels), *input_size), np.bool_)
         padding[:, :, :height, :width] = False
         for position, pixels in enumerate(self.pixels):
             normalise(pixels, images[0, position, :, :height, :width])

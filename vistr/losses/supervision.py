@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vistr.data.clips import Batch, ClipTargets
+from vistr.layers import backend
 from vistr.losses.matching import Costs, Match, match_sequences
 from vistr.models.vistr import image_rows
 from vistr.parallel import Ranks
@@ -60,12 +61,19 @@ class Normalisers(NamedTuple):
     """Sum of the class weights, None: of this batch as matched."""
 
 
+def buckets(limit: int) -> list[int]:
+    """The numbers of sequences, up to `limit`, that graphs are compiled for: on a GPU two, on a CPU powers of two.
+
+    Padding costs time and memory, which on a CPU are dearer than compiling.
+    """
+    if backend.current() == "gpu":
+        return sorted({min(max(4, limit * 2 // 5), limit), limit})
+    return [*(2**i for i in range(limit.bit_length()) if 2**i < limit), limit]
+
+
 def bucket(count: int, limit: int) -> int:
-    """The padded number of sequences for `count` matched ones: a power of two, so that few graphs are compiled."""
-    size = 1
-    while size < count:
-        size *= 2
-    return min(size, limit)
+    """The padded number of sequences for `count` matched ones."""
+    return next(size for size in buckets(limit) if size >= count)
 
 
 def count_boxes(targets: Sequence[ClipTargets]) -> int:

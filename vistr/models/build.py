@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from vistr import gpu_runtime, parallel
 from vistr.device import use_device
 from vistr.files import user_cache
 from vistr.layers import backend
@@ -69,9 +70,11 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
 def graph_cache(config: Config, num_categories: int, kernels: Backend | None = None) -> GraphCache | None:
     """Where the compiled graphs of the network, and of its training, are kept; None where they are not."""
     device = config.device
-    if not device.keep_graphs or use_device(device.target, device.id) != "CPU":
-        return None  # on a GPU this was never tried
+    if not device.keep_graphs:
+        return None
+    on_gpu = use_device(device.target, device.id) == "GPU"
     settings = (
+        gpu_runtime.gpu_name(device.id + parallel.local_rank()) if on_gpu else "CPU",
         config.backbone,
         config.optimizer.backbone_learning_rate > 0,
         config.transformer,

@@ -34,7 +34,7 @@ from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.results import benchmark_report as reporting
 from vistr.tasks import prediction
-from vistr.tasks.compile_ahead import compile_ahead
+from vistr.tasks.compile_ahead import compile_ahead, first_step
 from vistr.tasks.training_parts import first_batch, make_optimizer, make_schedule, make_step
 from vistr.training.checkpoint import load_weights, read_checkpoint
 
@@ -137,9 +137,11 @@ def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
     videos = generated_videos(config, folder, num_categories)
     clip = clip_settings(config)
     first = next(clips_of(dataset_frames(videos, videos.videos[0]), clip))
-    frames, padding = first.network_input(clip.size_divisor)
+    frames, padding = first.network_input(clip.size_divisor, clip.sizes)
     clips = training_clips(config, videos)
-    ahead = compile_ahead(config, num_categories, lambda: first_batch(clips)) if part == "training" else None
+    ahead = None
+    if part == "training":
+        ahead = compile_ahead(config, num_categories, lambda: first_step(config, first_batch(clips)))
     model = build_model(config, num_categories)
     if checkpoint is not None:
         load_weights(model, checkpoint)
@@ -196,6 +198,7 @@ def training_clips(config: Config, videos: VideoSet) -> ClipLoader:
         short_side=clip.short_side,
         long_side=clip.long_side,
         size_divisor=clip.size_divisor,
+        sizes=clip.sizes,
         seed=config.seed,
         num_workers=0,
         shuffle=False,

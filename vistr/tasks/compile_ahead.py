@@ -1,4 +1,4 @@
-"""Compiling a training's graphs in a process of its own, so that what compiling leaves in memory is gone with it."""
+"""Compiling a run's graphs in processes of their own, so that what compiling leaves in memory is gone with them."""
 
 from __future__ import annotations
 
@@ -7,60 +7,113 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mindspore import Tensor
 
+from vistr import parallel
 from vistr.apart import answer_request, ask_apart
 from vistr.config import Config
 from vistr.config.compose import from_dict, to_dict
 from vistr.data.clips import Batch, ClipTargets
+from vistr.data.sizes import Size
 from vistr.device import peak_memory_gb, use_device
 from vistr.layers.dropout import step_noise
 from vistr.layers.graph import Graph, num_compiled
 from vistr.layers.graph_cache import digest
-from vistr.losses.supervision import bucket
+from vistr.losses.supervision import bucket, buckets
 from vistr.models.build import build_model, graph_cache
 from vistr.models.vistr import VisTR
 from vistr.tasks.training_parts import make_optimizer, make_schedule, make_step
 from vistr.training.step import TrainingStep
 
 logger = logging.getLogger(__name__)
-# Compiling smaller transformers leaves less behind than the second process needs to come up.
+# Compiling smaller transformers leaves less behind in a CPU's memory than the second process needs to come up.
 MIN_LAYERS = 8
 LIMIT_MINUTES = 30
 
 
-def compile_ahead(config: Config, num_categories: int, first: Callable[[], Batch]) -> float | None:
-    """Have the graphs of a training step on a batch like the `first` compiled and kept, unless they are.
+@dataclass(frozen=True)
+class Work:
+    """What one process compiles: training steps on a batch of one size, an inference of a clip of that size."""
 
-    Returns the peak memory in GB of the process that did; None where there was nothing to do, or it failed: then this
-    process will compile for itself.
+    clips: int
+    height: int
+    width: int
+    objects: tuple[int, ...]
+    """Matched objects of the batch, a step for each; none: no training step."""
+    inference: bool = False
+    update: bool = True
+    """Whether the optimizer's graphs are compiled too, which have no size."""
+
+    def __str__(self) -> str:
+        parts = [f"a training step with {n} objects" for n in self.objects] + ["inference"] * self.inference
+        return f"{self.height}x{self.width}: {', '.join(parts)}"
+
+
+def first_step(config: Config, first: Batch) -> list[Work]:
+    """The graphs of a step like the first."""
+    clips, _, _, height, width = first.frames.shape
+    num_matched = sum(min(len(target.labels), config.num_instances) for target in first.targets)
+    return [Work(clips, height, width, (bucket(num_matched, config.num_instances * clips),))]
+
+
+def every_step(config: Config, training: Sequence[Size], evaluation: Sequence[Size]) -> list[Work]:
+    """All graphs that a run can meet whose clips are padded to these sizes."""
+    clips = config.optimizer.batch_size
+    # A batch is padded to the highest and the widest of its clips.
+    heights, widths = ({size[axis] for size in training} for axis in (0, 1))
+    batches = sorted(product(heights, widths)) if clips > 1 else list(training)
+    objects = tuple(buckets(config.num_instances * clips))
+    steps = [Work(clips, *size, objects, clips == 1 and size in evaluation, i == 0) for i, size in enumerate(batches)]
+    known = {(work.height, work.width) for work in steps if work.inference}
+    return steps + [Work(1, *size, (), inference=True, update=False) for size in evaluation if size not in known]
+
+
+def compile_ahead(config: Config, num_categories: int, ask: Callable[[], Sequence[Work]]) -> float | None:
+    """Have the graphs of the works that `ask` tells compiled and kept, unless they are.
+
+    Returns the peak memory in GB of the processes that did; None where there was nothing to do, or all failed: then
+    this process will compile for itself.
     """
     cache = graph_cache(config, num_categories)
     layers = config.transformer.num_encoder_layers + config.transformer.num_decoder_layers
-    if cache is None or layers < MIN_LAYERS:
+    device = use_device(config.device.target, config.device.id)
+    if cache is None or (device == "CPU" and layers < MIN_LAYERS) or not is_writable(cache.folder):
         return None
-    batch = first()
-    clips, frames, _, height, width = batch.frames.shape
-    num_matched = sum(min(len(target.labels), config.num_instances) for target in batch.targets)
-    size = [clips, frames, height, width, bucket(num_matched, config.num_instances * clips)]
     optimizer = config.optimizer
-    note = cache.folder / digest("step", size, optimizer.weight_decay, config.transformer.dropout > 0)
-    if note.exists() or not is_writable(cache.folder):
+    settings = (config.num_frames, optimizer.weight_decay, config.transformer.dropout > 0)
+    notes = {work: cache.folder / digest("compiled", work, *settings) for work in ask()}
+    works = [work for work, note in notes.items() if not note.exists()]
+    if not works:
         return None
-    logger.info("compiling a training step for %dx%dx%d, once; about a minute", clips * frames, height, width)
-    started = time.perf_counter()
-    request = {"config": to_dict(config), "num_categories": num_categories, "size": size}
-    answer = ask_apart("vistr.tasks.compile_ahead", request, limit_minutes=LIMIT_MINUTES)
-    if "error" in answer:
-        logger.info("the process that compiles failed: %s", answer["error"])
-        return None
-    logger.info("compiled %d graphs in %.0f s", answer["num_graphs"], time.perf_counter() - started)
-    note.touch()
-    return float(answer["memory_gb"])
+    logger.info("compiling for %d sizes of clips, once; about a minute each", len(works))
+    begun = time.perf_counter()
+    # Alone, on the GPU of this rank.
+    own = replace(config.device, id=config.device.id + parallel.local_rank())
+    request = {"config": to_dict(replace(config, device=own)), "num_categories": num_categories}
+    memory: list[float] = []
+    for number, work in enumerate(works, 1):
+        started = time.perf_counter()
+        answer = ask_apart(
+            "vistr.tasks.compile_ahead",
+            {**request, "work": asdict(work)},
+            limit_minutes=LIMIT_MINUTES,
+            environment=parallel.environment_alone(),
+        )
+        if "error" in answer:
+            logger.info("the process that compiles failed: %s", answer["error"])
+            continue
+        notes[work].touch()
+        memory.append(float(answer["memory_gb"]))
+        seconds = time.perf_counter() - started
+        logger.info("compiled %d of %d (%s) in %.0f s: %s", number, len(works), answer["num_graphs"], seconds, work)
+    logger.info("compiled %d of %d in %.0f s", len(memory), len(works), time.perf_counter() - begun)
+    return max(memory, default=None)
 
 
 def is_writable(folder: Path) -> bool:
@@ -72,15 +125,22 @@ def is_writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def compile_step(request: dict[str, Any], _: Path) -> dict[str, Any]:
-    """Take a step on an empty batch of the requested size, dropping every graph once it is kept."""
-    config = from_dict(request["config"])
-    Graph.forgetful = True
-    model = build_model(config, request["num_categories"])
-    step = make_step(config, model)
-    compile_update(config, model, step)
-    step(empty_batch(*request["size"]), step_noise(config.transformer.dropout, 0, 0))
+def compile_work(request: dict[str, Any], _: Path) -> dict[str, Any]:
+    """Take the steps on empty batches that the requested work is; on a CPU every graph is dropped once it is kept."""
+    config, work = from_dict(request["config"]), Work(**request["work"])
     device = use_device(config.device.target, config.device.id)
+    Graph.forgetful = device == "CPU"
+    model = build_model(config, request["num_categories"])
+    size = (config.num_frames, work.height, work.width)
+    if work.objects:
+        step = make_step(config, model)
+        if work.update:
+            compile_update(config, model, step)
+        for num_objects in work.objects:
+            step(empty_batch(work.clips, *size, num_objects), step_noise(config.transformer.dropout, 0, 0))
+    if work.inference:
+        batch = empty_batch(1, *size, 0)
+        model(batch.frames, batch.padding)
     return {"num_graphs": num_compiled(), "memory_gb": peak_memory_gb(device)}
 
 
@@ -115,7 +175,7 @@ def empty_batch(clips: int, frames: int, height: int, width: int, num_objects: i
 
 def main(arguments: Sequence[str]) -> int:
     """The process that compiles."""
-    return answer_request(arguments, compile_step)
+    return answer_request(arguments, compile_work)
 
 
 if __name__ == "__main__":

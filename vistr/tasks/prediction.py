@@ -10,7 +10,10 @@ from typing import Any
 
 from vistr.config import Config
 from vistr.config.compose import from_dict
+from vistr.data.sizes import Size, few_sizes
+from vistr.data.transforms import Recipe
 from vistr.data.videos import Category
+from vistr.device import use_device
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, Predictor
 from vistr.models.build import build_model
@@ -41,8 +44,22 @@ def clip_settings(config: Config) -> ClipSettings:
     """How the configuration cuts videos into clips."""
     dataset = config.dataset
     return ClipSettings(
-        config.num_frames, dataset.short_side, dataset.long_side, dataset.size_divisor, dataset.clip_overlap
+        config.num_frames,
+        dataset.short_side,
+        dataset.long_side,
+        dataset.size_divisor,
+        dataset.clip_overlap,
+        clip_sizes(config),
     )
+
+
+def clip_sizes(config: Config, recipe: Recipe | None = None) -> tuple[Size, ...]:
+    """The few sizes that clips are padded to, none where they are padded to multiples of dataset.size_divisor."""
+    dataset, device = config.dataset, config.device
+    few = dataset.few_sizes
+    if few or (few is None and use_device(device.target, device.id) == "GPU"):
+        return few_sizes(recipe, dataset.short_side, dataset.long_side, dataset.size_divisor)
+    return ()
 
 
 def chosen_categories(names: Sequence[Any], checkpoint: Checkpoint) -> dict[int, Category]:

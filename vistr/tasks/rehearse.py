@@ -57,7 +57,7 @@ def run(config: Config) -> dict[str, float]:
     logger.info("rehearsing %s on kernels that do nothing; compiling takes minutes", network)
     device = replace(config.device, target="gpu", id=0, keep_graphs=False)
     request = {"config": to_dict(replace(config, device=device)), "height": height, "width": width, "objects": objects}
-    environment = {gpu_runtime.STAND_INS: str(stand_ins.ready()), "GLOG_v": "3"}
+    environment = {**os.environ, gpu_runtime.STAND_INS: str(stand_ins.ready()), "GLOG_v": "3"}
     found = ask_apart("vistr.tasks.idle_steps", request, environment=environment)
     if "traceback" in found:
         raise RuntimeError(found["traceback"])

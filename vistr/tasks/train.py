@@ -6,17 +6,21 @@ import logging
 from functools import cache
 from pathlib import Path
 
+from vistr import parallel
 from vistr.config import Config
 from vistr.config.compose import to_dict
 from vistr.data.clips import Batch
+from vistr.data.sizes import sizes_met
 from vistr.data.slots import overfull
+from vistr.data.videos import VideoSet
 from vistr.device import use_device
 from vistr.models.backbone import calibrate
 from vistr.models.build import build_model
 from vistr.parallel import join
 from vistr.results.rows import read_rows
 from vistr.results.runs import final_training_figures
-from vistr.tasks.compile_ahead import compile_ahead
+from vistr.tasks.compile_ahead import Work, compile_ahead, every_step, first_step
+from vistr.tasks.prediction import clip_sizes
 from vistr.tasks.reporting import defined, evaluate_videos, run_settings, say_where_things_are, typed_values
 from vistr.tasks.sources import reading, training_videos
 from vistr.tasks.training_parts import (
@@ -25,6 +29,7 @@ from vistr.tasks.training_parts import (
     make_loader,
     make_optimizer,
     make_plan,
+    make_recipe,
     make_schedule,
     make_step,
 )
@@ -56,8 +61,14 @@ def run(config: Config) -> dict[str, float]:
         # What one process alone would start with: all ranks take the first clips of all.
         return first_batch(make_loader(config, videos, batch_size=config.optimizer.batch_size * ranks.size))
 
-    if ranks.size == 1:
-        compile_ahead(config, len(videos.categories), first)
+    def works() -> list[Work]:
+        every = works_of(config, videos, judged) if device == "GPU" else []
+        return every or first_step(config, first())
+
+    # On GPUs one rank of a machine compiles for all.
+    if ranks.size == 1 or (device == "GPU" and parallel.local_rank() == 0):
+        compile_ahead(config, len(videos.categories), works)
+    ranks.wait()
     model = build_model(config, len(videos.categories))
     num_parameters = sum(p.size for p in model.get_parameters())
     logger.info("%.1f M parameters", num_parameters / 1e6)
@@ -113,3 +124,14 @@ def run(config: Config) -> dict[str, float]:
         tracker.hparams(parameters, shown)
     say_where_things_are(config, folder, figures)
     return {**figures, **final_training_figures(read_rows(folder)), "million_parameters": num_parameters / 1e6}
+
+
+def works_of(config: Config, videos: VideoSet, judged: VideoSet) -> list[Work]:
+    """All that the run can have to compile; nothing where clips can have any size."""
+    dataset, recipe = config.dataset, make_recipe(config)
+    sides = (dataset.short_side, dataset.long_side, dataset.size_divisor)
+    training, evaluation = (
+        sizes_met({(v.height, v.width) for v in some.videos}, how, *sides, clip_sizes(config, how))
+        for some, how in ((videos, recipe), (judged, None))
+    )
+    return every_step(config, training, evaluation) if training else []

@@ -13,6 +13,7 @@ from vistr.losses.criterion import Weights
 from vistr.losses.matching import Costs
 from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks
+from vistr.tasks.prediction import clip_sizes
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.step import TrainingStep
 from vistr.training.trainer import Plan
@@ -63,17 +64,7 @@ def make_loader(
     config: Config, videos: VideoSet, ranks: Ranks | None = None, batch_size: int | None = None
 ) -> ClipLoader:
     """Shuffled, augmented clips of the training videos, or this rank's share of them."""
-    dataset = config.dataset
-    augmentation = dataset.augmentation
-    recipe = Recipe(
-        flip=augmentation.flip,
-        resize_short=tuple(augmentation.resize_short),
-        resize_long=augmentation.resize_long,
-        photometric=augmentation.photometric,
-        crop_resize_short=tuple(augmentation.crop_resize_short),
-        crop_min=augmentation.crop_min,
-        crop_max=augmentation.crop_max,
-    )
+    dataset, recipe = config.dataset, make_recipe(config)
     return ClipLoader(
         videos,
         num_frames=config.num_frames,
@@ -86,6 +77,21 @@ def make_loader(
         num_workers=dataset.num_workers,
         shuffle=True,
         shard=(ranks or Ranks()).shard,
+        sizes=clip_sizes(config, recipe),
+    )
+
+
+def make_recipe(config: Config) -> Recipe:
+    """The configured augmentation."""
+    augmentation = config.dataset.augmentation
+    return Recipe(
+        flip=augmentation.flip,
+        resize_short=tuple(augmentation.resize_short),
+        resize_long=augmentation.resize_long,
+        photometric=augmentation.photometric,
+        crop_resize_short=tuple(augmentation.crop_resize_short),
+        crop_min=augmentation.crop_min,
+        crop_max=augmentation.crop_max,
     )
 
 

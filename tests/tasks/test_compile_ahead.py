@@ -13,9 +13,10 @@ from tests import tiny
 from tests.processes import SMALL, run
 from vistr.config import Config
 from vistr.data.clips import Batch
+from vistr.layers import backend
 from vistr.losses.supervision import bucket
 from vistr.tasks import compile_ahead as module
-from vistr.tasks.compile_ahead import compile_ahead, empty_batch
+from vistr.tasks.compile_ahead import Work, compile_ahead, empty_batch, every_step, first_step
 
 CLIP = tiny.clip(0, 2)
 TYPED = (
@@ -31,8 +32,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     """What the other process was asked, which answers at once and keeps nothing."""
     requests: list[dict[str, Any]] = []
 
-    def ask(module: str, request: dict[str, Any], limit_minutes: float) -> dict[str, Any]:
-        requests.append(request)
+    def ask(module: str, request: dict[str, Any], **_: Any) -> dict[str, Any]:
+        requests.append(request["work"])
         return {"num_graphs": 3, "memory_gb": 1.5}
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -42,15 +43,17 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
 
 
 def ask(config: Config, batch: Batch = CLIP) -> float | None:
-    return compile_ahead(config, tiny.NUM_CATEGORIES, lambda: batch)
+    return compile_ahead(config, tiny.NUM_CATEGORIES, lambda: first_step(config, batch))
 
 
 def test_a_size_is_compiled_once(asked: list[dict[str, Any]], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert [ask(tiny.config()) for _ in range(2)] == [1.5, None]
-    assert [request["size"] for request in asked] == [[1, *CLIP.frames.shape[1:2], *CLIP.frames.shape[3:], 2]]
-    assert caplog.messages[-2].startswith("compiling a training step for 2x32x64, once")
-    assert caplog.messages[-1].startswith("compiled 3 graphs in ")
+    assert asked == [
+        {"clips": 1, "height": 32, "width": 64, "objects": (2,), "inference": False, "update": True},
+    ]
+    assert caplog.messages[-2].startswith("compiling for 1 size of clips, once")
+    assert caplog.messages[-1].endswith("32x64: a training step with 2 objects")
     assert ask(tiny.config(), empty_batch(1, 2, 32, 96, 2)) == 1.5
     assert ask(replace(tiny.config(), num_instances=5)) == 1.5
 
@@ -84,6 +87,23 @@ def test_a_process_that_fails_is_done_without_and_asked_again(
     assert ask(tiny.config()) == 1.5
 
 
+def test_a_run_on_a_gpu_is_compiled_for_every_size_and_two_numbers_of_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "_current", "gpu")
+    config = tiny.config(num_instances=10)
+    works = every_step(config, [(320, 320), (320, 480)], [(320, 480), (320, 544)])
+    assert works == [
+        Work(1, 320, 320, (4, 10)),
+        Work(1, 320, 480, (4, 10), inference=True, update=False),
+        Work(1, 320, 544, (), inference=True, update=False),
+    ]
+    config.optimizer.batch_size = 2
+    batches = [
+        (work.height, work.width, work.objects) for work in every_step(config, [(64, 64), (64, 96), (96, 64)], [])
+    ]
+    # A batch of two clips is as high as the one and as wide as the other.
+    assert batches == [(64, 64, (8, 20)), (64, 96, (8, 20)), (96, 64, (8, 20)), (96, 96, (8, 20))]
+
+
 @pytest.mark.parametrize(("clips", "objects"), [(1, 4), (2, 1), (3, 8)])
 def test_the_empty_batch_has_the_objects_it_should(clips: int, objects: int) -> None:
     batch = empty_batch(clips, 2, 32, 64, objects)
@@ -95,7 +115,7 @@ def test_the_empty_batch_has_the_objects_it_should(clips: int, objects: int) -> 
 
 def test_a_training_loads_all_that_was_compiled_for_it(tmp_path: Path) -> None:
     before, _, after = run(tmp_path, *TYPED).partition("step 1/")
-    assert "compiling a training step for" in before
+    assert "compiling for 1 size of clips" in before
     loaded = [line for line in before.splitlines() if "compiled by an earlier run" in line]
     assert len(loaded) == 9
     assert "compiling the" not in before

@@ -91,7 +91,8 @@ def compile_ahead(config: Config, num_categories: int, ask: Callable[[], Sequenc
     works = [work for work, note in notes.items() if not note.exists()]
     if not works:
         return None
-    logger.info("compiling for %d sizes of clips, once; about a minute each", len(works))
+    sizes = "1 size" if len(works) == 1 else f"{len(works)} sizes"
+    logger.info("compiling for %s of clips, once; about a minute each", sizes)
     begun = time.perf_counter()
     # Alone, on the GPU of this rank.
     own = replace(config.device, id=config.device.id + parallel.local_rank())
@@ -112,7 +113,8 @@ def compile_ahead(config: Config, num_categories: int, ask: Callable[[], Sequenc
         memory.append(float(answer["memory_gb"]))
         seconds = time.perf_counter() - started
         logger.info("compiled %d of %d (%s) in %.0f s: %s", number, len(works), answer["num_graphs"], seconds, work)
-    logger.info("compiled %d of %d in %.0f s", len(memory), len(works), time.perf_counter() - begun)
+    if len(works) > 1:
+        logger.info("compiled %d of %d in %.0f s", len(memory), len(works), time.perf_counter() - begun)
     return max(memory, default=None)
 
 

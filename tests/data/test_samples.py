@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vistr.data.samples import collate, load_frames, load_targets
+from vistr.data.samples import check_sizes, collate, load_frames, load_targets
 from vistr.data.transforms import MEAN, STD, Flip, Resize, ResizedCrop
 from vistr.errors import UserError
 
@@ -164,3 +164,5 @@ def test_frames_turned_by_exif_fit_the_size_that_viewers_show(tiny):
     Image.new("RGB", (WIDTH, HEIGHT)).save(path, exif=exif)
     with pytest.raises(UserError, match=f"is {HEIGHT}x{WIDTH} turned upright as its EXIF orientation says, .* says"):
         load_frames(video_set, video_set.videos[0], [0], [], 1)
+    with pytest.raises(UserError, match=f"video 100, frame 0.* is {HEIGHT}x{WIDTH} turned upright"):
+        check_sizes(video_set)

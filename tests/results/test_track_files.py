@@ -73,3 +73,10 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_a_spreadsheet_would_compute_are_texts_in_the_table(tmp_path: Path) -> None:
+    rle = encode(np.ones((4, 4), np.uint8))
+    with TrackFiles(tmp_path) as files:
+        files.add_frame("=1+1", 0, [(1, "@car", 0.5, rle)])
+    assert (tmp_path / "tracks.csv").read_text().splitlines()[1] == "'=1+1,0,1,'@car,0.5000,0,0,4,4"

@@ -76,9 +76,11 @@ def read_image(path: Path, place: str | None = None) -> Image.Image:
 def read_numbers(path: Path) -> NDArray:
     """The values of a picture's pixels as they are stored: [H, W] grey or numbers of a palette, else [H, W, 3 or 4].
 
-    Raises as `read_image`.
+    Raises as `read_image`; UserError also for a JPEG, whatever its name: its values are not those that were saved.
     """
     with _opened(path) as image:
+        if image.format in ("JPEG", "MPO"):
+            raise UserError(f"{path} is a JPEG, which keeps no exact values: save the masks as PNG, without smoothing")
         if image.mode in ("1", "L", "P") or _is_deep(image):
             return np.asarray(image)
         if image.mode in ("LA", "PA", "La"):
@@ -87,9 +89,9 @@ def read_numbers(path: Path) -> NDArray:
         return np.asarray(image if image.mode in ("RGB", "RGBA") else image.convert("RGB"))
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path, place: str | None = None) -> tuple[int, int]:
     """(width, height) of a picture as `read_image` gives it, from the file's head; raises as that does."""
-    with _opened(path) as image:
+    with _opened(path, place) as image:
         return _upright_size(image)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vistr.data.clips import Batch, ClipTargets
-from vistr.data.images import read_image, stored_size
+from vistr.data.images import image_size, read_image, stored_size
 from vistr.data.segmentation import decode
 from vistr.data.sizes import Size, padded_size
 from vistr.data.transforms import FloatArray, Step, move_boxes, move_frame, normalise, shown_pixels
@@ -105,19 +107,41 @@ def collate(clips: Sequence[tuple[NDArray[np.float32], ClipTargets]]) -> Batch:
 
 def open_frame(video_set: VideoSet, video: Video, frame: int) -> Image.Image:
     """One frame, RGB and upright; UserError where it is missing, damaged or of another size than its video."""
-    path = video_set.image_folder / video.file_names[frame]
-    place = f"{path} (video {video.id}, frame {frame})"
+    path, place = _path_and_place(video_set, video, frame)
     try:
         pixels = read_image(path, place)
     except FileNotFoundError:
         raise UserError(f"no image {place}, which {video_set.annotation_file} names") from None
-    if pixels.size != (video.width, video.height):
-        turned = " turned upright as its EXIF orientation says" if stored_size(path) != pixels.size else ""
+    _check_size(pixels.size, video_set, video, frame)
+    return pixels
+
+
+def check_sizes(video_set: VideoSet) -> None:
+    """The first frame of every video has its video's size; UserError names the first that has not, or is no picture."""
+
+    def size(video: Video) -> tuple[int, int]:
+        path, place = _path_and_place(video_set, video, 0)
+        return image_size(path, place)
+
+    # Several at once: on a network file system most of the time is waiting.
+    with ThreadPoolExecutor(8) as pool:
+        for video, found in zip(video_set.videos, pool.map(size, video_set.videos), strict=True):
+            _check_size(found, video_set, video, 0)
+
+
+def _path_and_place(video_set: VideoSet, video: Video, frame: int) -> tuple[Path, str]:
+    path = video_set.image_folder / video.file_names[frame]
+    return path, f"{path} (video {video.id}, frame {frame})"
+
+
+def _check_size(size: tuple[int, int], video_set: VideoSet, video: Video, frame: int) -> None:
+    if size != (video.width, video.height):
+        path, place = _path_and_place(video_set, video, frame)
+        turned = " turned upright as its EXIF orientation says" if stored_size(path) != size else ""
         raise UserError(
-            f"the image {place} is {pixels.width}x{pixels.height}{turned}, "
+            f"the image {place} is {size[0]}x{size[1]}{turned}, "
             f"{video_set.annotation_file} says {video.width}x{video.height}"
         )
-    return pixels
 
 
 def _clip_boxes(

@@ -23,7 +23,7 @@ from vistr.data.images import (
     read_image,
 )
 from vistr.data.layouts import find_images
-from vistr.data.samples import open_frame
+from vistr.data.samples import check_sizes, open_frame
 from vistr.data.video import VIDEOS, Pixels, VideoFile
 from vistr.data.videos import Video, VideoSet, check_images
 from vistr.data.ytvis import read_ytvis
@@ -213,4 +213,5 @@ def open_annotations(path: Path, images: Path | None) -> VideoSet:
 def _annotated(path: Path, images: Path | None) -> list[tuple[int, VideoSource]]:
     video_set = open_annotations(path, images)
     check_images(video_set)
+    check_sizes(video_set)
     return [(video.id, AnnotatedVideo(video_set, video)) for video in video_set.videos]

@@ -34,4 +34,6 @@ def printable(text: str) -> str:
 def is_inside(name: str) -> bool:
     """Whether a file name stays inside the folder it is looked for in, and can be one."""
     path = PurePosixPath(name)
-    return is_printable(name) and not path.is_absolute() and ".." not in path.parts and bool(path.name)
+    if not is_printable(name) or path.is_absolute() or ".." in path.parts or not path.name:
+        return False
+    return all(len(part.encode()) < 256 for part in path.parts) and len(name.encode()) < 1024

@@ -10,6 +10,7 @@ from typing import cast
 from vistr.config import Config
 from vistr.data.categories import are_unnamed
 from vistr.data.layouts import Split, find_layout
+from vistr.data.samples import check_sizes
 from vistr.data.shapes import write_shapes
 from vistr.data.splits import hold_out
 from vistr.data.videos import Category, VideoSet, check_images
@@ -52,6 +53,7 @@ def open_split(config: Config, split: str) -> VideoSet:
         files = find_layout(dataset.name, Path(cast(str, dataset.root)), cast(Split, split))
     video_set = read_ytvis(*files)
     check_images(video_set)
+    check_sizes(video_set)
     return video_set
 
 

@@ -117,8 +117,11 @@ def test_smoothed_masks_are_refused_with_the_reason(mode: str, name: str, frames
 
 @pytest.mark.parametrize("name", ["v/0.jpg", "v/car_1/0.jpg"])
 def test_jpegs_are_refused_with_the_reason(name: str, frames: Path) -> None:
-    save(frames, painted(1, 2), name)
+    path = save(frames, painted(1, 2), name)
     with pytest.raises(UserError, match=r"0\.jpg is a JPEG, which keeps no exact values"):
+        read(frames)
+    path.rename(path.with_suffix(".png"))
+    with pytest.raises(UserError, match=r"0\.png is a JPEG, which keeps no exact values"):
         read(frames)
 
 

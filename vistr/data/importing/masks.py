@@ -76,8 +76,6 @@ def _masks(
     for file in images_in(folder):
         if file.stem not in numbers:
             raise UserError(f"{file} is the mask of no frame: {frames} has no picture named {file.stem}")
-        if file.suffix.lower() in (".jpg", ".jpeg", ".jfif"):
-            raise UserError(f"{file} is a JPEG, which keeps no exact values: save the masks as PNG, without smoothing")
         values = _values(read_numbers(file))
         if values.shape != (video.height, video.width):
             height, width = values.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -55,6 +56,10 @@ class BelowError(logging.Filter):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments (default: the command line's) ask for; returns the exit status."""
     _set_environment()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names that the terminal's encoding lacks, or that are no text at all, are no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     if parallel.is_scheduler():
         end_with_parent(signal.SIGKILL)
         parallel.serve()

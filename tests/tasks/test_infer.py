@@ -244,3 +244,18 @@ def test_a_full_disk_is_one_sentence_that_says_what_is_safe(
     # The report is whole by the time a short video's last frames are written.
     safe = {"results.json", "tracks.csv", "report.html"} if file == "overlay.mp4" else set()
     assert {path.name for path in results.iterdir()} == safe
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["a", "a", "b"], ["a_1", "a_2", "b"]),
+        (["a", "a", "a_1"], ["a_2", "a_3", "a_1"]),  # the name that is one already stays
+        (["A", "a"], ["A_1", "a_2"]),  # one folder on many disks
+        (["..", ".", ""], ["video_1", "video_2", "video_3"]),
+        (["Stra\udcdfe"], ["Stra?e"]),  # a name of an old encoding
+    ],
+)
+def test_videos_of_one_name_have_folders_of_their_own(names: list[str], expected: list[str]) -> None:
+    assert vistr.tasks.infer._distinct(names) == expected

@@ -18,6 +18,7 @@ from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
 from vistr.data.segmentation import RLE, area
 from vistr.data.sources import VideoSource, open_sources
+from vistr.data.values import printable
 from vistr.data.video import Pixels, VideoWriter
 from vistr.data.videos import Category
 from vistr.errors import UserError
@@ -202,8 +203,8 @@ def _writing(folder: Path, done: str | None = None) -> Iterator[None]:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """The names as those of folders, numbered where several are the same."""
-    plain = [name.strip(". ") or "video" for name in names]
+    """The names as those of folders, numbered where several are the same; on a disk they need not be text."""
+    plain = [printable(name).strip(". ") or "video" for name in names]
     times = Counter(name.casefold() for name in plain)
     taken = {name for name, count in times.items() if count == 1}
     found = []

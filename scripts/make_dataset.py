@@ -18,6 +18,7 @@ from vistr.data.importing.masks import read_masks
 from vistr.data.importing.writing import write_custom
 from vistr.errors import UserError
 from vistr.files import read_json
+from vistr.streams import outlive_readers
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,4 +62,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    outlive_readers()
     sys.exit(main(sys.argv[1:]))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vistr.data.preparing import SPLITS, describe, look_at, write_sub
 from vistr.errors import UserError
+from vistr.streams import outlive_readers
 
 
 def main(arguments: list[str]) -> int:
@@ -36,4 +37,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    outlive_readers()
     sys.exit(main(sys.argv[1:]))

@@ -32,6 +32,7 @@ from vistr.files import ROOT, python_path
 from vistr.other_launchers import require_launcher
 from vistr.results.claims import claim, give_up, named_folder, new_folder, take_over, writing
 from vistr.results.run_record import recording
+from vistr.streams import outlive_readers
 from vistr.sweeps.jobs import SWEEP_JOB, record_mistake, run_apart
 from vistr.sweeps.plan import SweepPlan, plan
 from vistr.sweeps.sources import keep_sources, sources_of
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # Names that the terminal's encoding lacks, or that are no text at all, are no reason to fail.
             stream.reconfigure(errors="backslashreplace")
+    if arguments is None:
+        outlive_readers()
     if parallel.is_scheduler():
         end_with_parent(signal.SIGKILL)
         parallel.serve()

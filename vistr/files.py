@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vistr.errors import UserError, shown
+from vistr.stand_ins import stand_in
 
 ROOT = Path(__file__).resolve().parents[1]
 # A folder of a process at work ends so: its number and its machine.
@@ -118,6 +119,8 @@ def read_json(path: Path, what: str, loads: Callable[[bytes], Any] = json.loads)
     except OSError as error:
         raise UserError(f"{what} {path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError, MemoryError) as error:
+        if found := stand_in(path):
+            raise UserError(f"{what} {path} {found}.") from None
         raise UserError(f"{what} {path} is not JSON: {shown(error, 100)}.") from None
 
 

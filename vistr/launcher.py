@@ -30,6 +30,7 @@ from vistr.host_channel import JOIN_SECONDS
 from vistr.other_launchers import started_by_another
 from vistr.parallel import HUB, KEY
 from vistr.results.claims import named_folder, new_folder, require_idle
+from vistr.streams import outlive_readers
 from vistr.training.stopping import StopRequests
 
 USAGE = "scripts/launch [options] PROCESSES python run.py [option=name] [key=value] ..."
@@ -41,6 +42,8 @@ NOISE = b"[INFO] DISTRIBUTED"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Launch what the arguments (default: the command line's) say; returns the exit status."""
+    if arguments is None:
+        outlive_readers()
     try:
         options = parse(arguments)
         return Launch(options, overrides_of(options.command)).run()

@@ -60,3 +60,24 @@ def test_jobs_are_named_after_what_an_experiment_sweeps_unless_the_user_fixed_it
 def test_a_sweep_over_nothing_is_refused(empty: str) -> None:
     with pytest.raises(UserError, match="has no values"):
         folder("backbone=r50,r101", empty)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["optimize=mAP"], "optimize=mAP"),
+        (["dataset.holdout=0"], "dataset.holdout=0 leaves no video"),
+        (["optimize=ema_AP"], "optimizer.ema="),
+        (["task=export"], "no such figure"),
+    ],
+)
+def test_a_search_for_a_figure_that_will_not_be_there_is_refused_before_it_starts(typed: list[str], words: str) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    with pytest.raises(UserError, match=words):
+        folder("hydra/sweeper=search", "optimizer.learning_rate=interval(1e-4,1e-3)", *typed)
+    assert folder("hydra/sweeper=search", "optimizer.learning_rate=interval(1e-4,1e-3)", "optimize=loss")
+
+
+def test_a_sweep_that_ranks_by_a_misspelt_figure_is_refused_before_it_starts() -> None:
+    with pytest.raises(UserError, match="optimize=AP5 is no figure of task=train: did you mean AP50"):
+        folder("seed=1,2", "optimize=AP5")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args, get_type_hints
 
+import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
@@ -53,9 +54,12 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
     found = re.search(r"full_key: ([\w.]+)", text)
     if found and type_of(found[1]) is not None:
         return _wrong_type(found[1], text)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}, is no YAML: {shortened(error.problem)}."
     if isinstance(error, OSError):
         return f"The configuration cannot be composed: {error.strerror} ({shortened(error.filename)})."
-    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    first = str(error).partition("full_key:")[0].strip() or type(error).__name__
     return f"{shortened(' '.join(overrides))} cannot be composed: {shortened(first.rstrip('.'), 160)}."
 
 

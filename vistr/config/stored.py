@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vistr.config.explanations import explain
 from vistr.config.schema import Config
 from vistr.errors import UserError, shortened
+from vistr.stand_ins import refuse_stand_in
 
 # Far more than a composed configuration takes; reading more would take longer than a moment.
 MAX_BYTES = 100_000
@@ -44,6 +45,7 @@ def read_yaml(file: Path) -> Any:
     try:
         with file.open("rb") as opened:
             content = opened.read(MAX_BYTES + 1)
+        refuse_stand_in(file)
         if len(content) > MAX_BYTES:
             raise UserError(f"{shortened(file)} cannot be read: a run's YAML file has at most {MAX_BYTES:,} bytes.")
         return yaml.load(content.decode(), _Loader)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 from operator import attrgetter
 from pathlib import Path
 
 from vistr.config.schema import Config
-from vistr.errors import UserError
+from vistr.errors import UserError, shortened
 from vistr.hub import is_remote
 
 _EVALUATES = ("evaluate", "infer", "benchmark", "inspect", "export")
@@ -33,6 +34,23 @@ _INSTEAD = {
     "format": "it says what to write",
     "runs": "it names the folders of runs",
 }
+_OFFICIAL = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+_WITH_PACE = (*_OFFICIAL, "frames_per_second_with_loading")
+# What a task's runs can be ranked by; the others have no figures of their own.
+FIGURES_OF = {
+    "train": (
+        *_WITH_PACE,
+        *(f"ema_{name}" for name in _WITH_PACE),
+        *("loss", "clips_per_second", "memory_gb", "steps", "million_parameters"),
+    ),
+    "evaluate": _WITH_PACE,
+    "score": _OFFICIAL,
+    "infer": ("frames", "tracks"),
+    "benchmark": (
+        *("frames_per_second", "frames_per_second_with_loading", "memory_gb"),
+        *("clips_per_second", "training_memory_gb"),
+    ),
+}
 FORMATS = {"convert": ("checkpoint", "original"), "export": ("mindir", "onnx")}
 
 
@@ -43,6 +61,7 @@ def check_task(config: Config) -> None:
         if getattr(config, key) is not None and task not in tasks:
             theirs = " and ".join(f"task={name}" for name in tasks)
             raise UserError(f"{key}= belongs to {theirs} and has no effect on task={task}; {_INSTEAD[key]}.")
+    require_figure(task, config.optimize, config.optimizer.ema)
     if task in ("score", "view"):
         _check_results(config)
     elif task == "compare":
@@ -66,6 +85,20 @@ def check_task(config: Config) -> None:
             f"task.objects={config.task.objects}: a clip has at most num_instances={config.num_instances} objects."
         )
     _check_output(config)
+
+
+def require_figure(task: str, optimize: str, ema: float | None) -> None:
+    """UserError where `optimize` names no figure that the runs of a task will have; its default stands for none."""
+    known = FIGURES_OF.get(task)
+    if known is None or optimize == "AP":
+        return
+    if optimize not in known:
+        plain = [name for name in known if not name.startswith("ema_")]
+        near = difflib.get_close_matches(optimize, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"these are {', '.join(plain)}."
+        raise UserError(f"optimize={shortened(optimize)} is no figure of task={task}: {hint}")
+    if optimize.startswith("ema_") and ema is None:
+        raise UserError(f"optimize={optimize} needs averaged weights: set optimizer.ema=, such as 0.999.")
 
 
 def _check_results(config: Config) -> None:

@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 
 from vistr.data.images import MAX_PIXELS
 from vistr.errors import UserError, shown
+from vistr.stand_ins import refuse_stand_in
 
 # Playlists and scripts that name other files or addresses, devices, and what takes any text for a picture.
 _REFUSED = {
@@ -41,6 +42,7 @@ def open_container(path: Path) -> av.container.InputContainer:
     except (av.FFmpegError, OSError, ValueError) as error:
         if path.is_file() and path.stat().st_size == 0:
             raise UserError(f"{path} is empty: there is no video in it.") from error
+        refuse_stand_in(path)
         reason = getattr(error, "strerror", None) or shown(error, 100)
         raise UserError(f"{path} is not a video that can be read ({reason}).") from error
     return container

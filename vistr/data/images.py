@@ -17,6 +17,7 @@ from PIL.MpoImagePlugin import MpoImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vistr.errors import UserError, shown
+from vistr.stand_ins import refuse_stand_in
 
 Item = TypeVar("Item")
 
@@ -125,6 +126,7 @@ def _opened(path: Path, place: str | None = None) -> Iterator[Image.Image]:
     except (FileNotFoundError, UserError):
         raise
     except UnidentifiedImageError:
+        refuse_stand_in(path)
         raise UserError(f"{place or path} is not an image, or one that Pillow cannot read.") from None
     except Image.DecompressionBombError as error:
         raise UserError(f"The image {place or path} is too large: {shown(error, 120)}") from None

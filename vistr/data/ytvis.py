@@ -17,6 +17,7 @@ from vistr.data.values import is_finite, is_inside, printable
 from vistr.data.videos import Annotation, Box, Category, Video, VideoSet, check_images
 from vistr.errors import UserError, shown
 from vistr.memory import give_back_free_memory
+from vistr.stand_ins import refuse_stand_in
 
 __all__ = ["Annotation", "Box", "Category", "Video", "VideoSet", "check_images", "read_ytvis"]
 
@@ -53,6 +54,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"cannot read the annotation file {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
+        refuse_stand_in(path)
         raise UserError(f"{path} is not JSON: {shown(error, 100)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a JSON {type(content).__name__}, not an object with 'videos'")

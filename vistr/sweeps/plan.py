@@ -14,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from vistr.config import overrides as typed
 from vistr.config.compose import compose_sweep
 from vistr.config.run_names import bounded, override_key, overrides_slug
+from vistr.config.task_checks import FIGURES_OF, require_figure
+from vistr.errors import UserError, shortened
 
 # How a sweep is carried out may change from one start to the next; what it consists of may not.
 _HOW = ("n_trials", "n_jobs", "max_batch_size", "max_failure_rate", "storage", "study_name")
@@ -39,6 +41,7 @@ class SweepPlan:
 def plan(overrides: Sequence[str]) -> SweepPlan:
     """The plan of a sweep, from overrides made ready; raises what composing raises."""
     composed = compose_sweep(overrides)
+    _require_figure(composed)
     typed.require_values([*swept_in_files(composed), *overrides])
     extra = [typed.leave_out_of_names([*swept_in_files(composed), *overrides])]
     digest = sweep_digest(composed)
@@ -48,6 +51,23 @@ def plan(overrides: Sequence[str]) -> SweepPlan:
         extra.append(typed.path_override("hydra.sweep.dir", str(folder)))
     more = [Path(one.removeprefix("file://")) for one in composed.hydra.searchpath or () if "://" not in one[4:]]
     return SweepPlan(folder, digest, more, composed.optimize, composed.direction, extra)
+
+
+def _require_figure(composed: DictConfig) -> None:
+    """UserError where the jobs will not have the figure that they are ranked by, or searched for: all would run in
+    vain."""
+    content: dict[str, Any] = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]
+    task, optimize, dataset = content["task"]["name"], str(content["optimize"]), content["dataset"]
+    require_figure(task, optimize, content["optimizer"]["ema"])
+    if "optuna" not in str(content["hydra"]["sweeper"].get("_target_")):
+        return
+    if optimize not in FIGURES_OF.get(task, ()):
+        raise UserError(f"optimize={shortened(optimize)}: the jobs of task={task} have no such figure to search for.")
+    evaluated = optimize in FIGURES_OF["evaluate"] or optimize.startswith("ema_")
+    if task == "train" and evaluated and dataset["split"] == "holdout" and dataset["holdout"] == 0:
+        raise UserError(
+            f"optimize={optimize}: dataset.holdout=0 leaves no video to evaluate; set it, or dataset.split=train."
+        )
 
 
 def swept_in_files(composed: DictConfig) -> list[str]:

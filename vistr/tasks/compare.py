@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from vistr.config import Config
+from vistr.errors import UserError, shortened
 from vistr.results.comparison import compare, text_table
 from vistr.results.comparison_files import write_files
 from vistr.results.runs import find_runs
@@ -20,6 +21,9 @@ def run(config: Config) -> dict[str, float]:
     assert config.runs is not None
     folder = Path(config.run_dir)
     runs = find_runs(config.runs.split(","), leave_out=folder)
+    known = sorted({name for one in runs for name in one.figures})
+    if known and config.optimize not in known and config.optimize != "AP":
+        raise UserError(f"optimize={shortened(config.optimize)} is no figure of these runs: {', '.join(known)}.")
     comparison = compare(runs, config.optimize, config.direction)
     logger.info("%s", text_table(comparison))
     names = ", ".join(os.path.basename(pattern.rstrip("/*_")) for pattern in config.runs.split(","))

@@ -256,7 +256,8 @@ class Trainer:
 
     def explain_not_finite(self, group: Sequence[Batch], what: str, value: float) -> str:
         """The sentence for a value that is not finite: where, on which clips of all ranks, and what is left."""
-        ours = [f"video {t.video_id}, frames {t.frames[0]} to {t.frames[-1]}" for b in group for t in b.targets]
+        # Of a video with fewer frames than a clip some come twice, back and forth.
+        ours = [f"video {t.video_id}, frames {min(t.frames)} to {max(t.frames)}" for b in group for t in b.targets]
         clips = "; ".join(clip for theirs in self.ranks.exchange(ours) for clip in theirs)
         last = self.folder / "last.safetensors"
         kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint had been written yet"

@@ -12,6 +12,7 @@ import numpy as np
 from vistr.apart import ask_apart
 from vistr.errors import UserError
 from vistr.hub import local_file
+from vistr.stand_ins import refuse_stand_in
 from vistr.weights.mindspore_file import read_mindspore
 from vistr.weights.numpy_files import NPY_START, read_npy, read_npz
 from vistr.weights.pth import ZIP_START, read_pth
@@ -42,6 +43,7 @@ def find_weights(name: Path | str) -> Path:
         path = path / "checkpoints" / "last.safetensors"
     if not path.is_file():
         raise UserError(f"{path} does not exist: name a file of weights, or a run's folder that holds checkpoints")
+    refuse_stand_in(path)
     return path
 
 

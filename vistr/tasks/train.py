@@ -36,7 +36,8 @@ from vistr.tasks.training_parts import (
 from vistr.training.checkpoint import Metadata, checkpoint_to_resume, load_weights
 from vistr.training.tracking import open_tracker
 from vistr.training.trainer import Trainer, is_ended
-from vistr.weights.initial import load_initial
+from vistr.weights.fitting import require_fitting
+from vistr.weights.initial import load_initial, read_initial
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,9 @@ def run(config: Config) -> dict[str, float]:
     ranks = join(device)
     if ranks.size > 1:
         logger.info("%d processes, %d clips a step", ranks.size, clips_a_step(config) * ranks.size)
+    initial = None if config.init is None else read_initial(config.init)
+    if initial is not None:
+        require_fitting(initial, config)
     with reading(config, ranks):
         videos, judged = training_videos(config)
     logger.info("training: %d videos of %s", len(videos.videos), videos.annotation_file)
@@ -76,8 +80,9 @@ def run(config: Config) -> dict[str, float]:
     optimizer = make_optimizer(config, model, step)
     metadata = Metadata(to_dict(config), list(videos.categories))
     loader = make_loader(config, videos, ranks)
-    if config.init is not None:
-        load_initial(model, config.init, videos.names)
+    if initial is not None:
+        load_initial(model, initial, videos.names)
+        del initial
     elif config.resume is None:
         calibrate(model.detector.backbone, model.prepare(first().frames, first().padding)[0])
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")

@@ -61,12 +61,17 @@ def architecture(arrays: Mapping[str, np.ndarray], path: Path, *, num_instances:
         "transformer": {
             "hidden_dim": width,
             "num_heads": heads,
-            "num_encoder_layers": _count(r"vistr\.transformer\.encoder\.layers\.(\d+)\.", arrays),
-            "num_decoder_layers": _count(r"vistr\.transformer\.decoder\.layers\.(\d+)\.", arrays),
+            "num_encoder_layers": count_layers("encoder", arrays),
+            "num_decoder_layers": count_layers("decoder", arrays),
             "feedforward_dim": feedforward,
             "pre_norm": "vistr.transformer.encoder.norm.weight" in arrays,
         },
     }
+
+
+def count_layers(part: str, arrays: Mapping[str, np.ndarray]) -> int:
+    """The layers of the transformer's "encoder" or "decoder"."""
+    return _count(rf"vistr\.transformer\.{part}\.layers\.(\d+)\.", arrays)
 
 
 def _count(pattern: str, arrays: Mapping[str, np.ndarray]) -> int:

@@ -27,15 +27,20 @@ _QUERIES, _CLASSES = "vistr.query_embed.weight", ("vistr.class_embed.weight", "v
 _ORIGINAL_INSTANCES = 10
 
 
-def load_initial(model: VisTR, path: Path | str, names: Sequence[str] = ()) -> None:
-    """Start `model` from weights of any format, `hf://owner/name/file` too; says what was taken and what stays new.
+def read_initial(path: Path | str) -> Source:
+    """Weights to start from, of any format, `hf://owner/name/file` too; UserError where they are none."""
+    return source_of(read_weight_file(find_weights(path)))
+
+
+def load_initial(model: VisTR, initial: Source | Path | str, names: Sequence[str] = ()) -> None:
+    """Start `model` from weights, read or to be read; says what was taken and what stays new.
 
     Everything the file's kind promises (a ResNet: the whole backbone; a DETR of the same width: the transformer too)
     must be there in the right shape, else UserError. Queries of a VisTR of other frames or slots, and classes of the
     same names (`names` are this network's), are reused.
     """
-    path = find_weights(path)
-    source = source_of(read_weight_file(path))
+    source = initial if isinstance(initial, Source) else read_initial(initial)
+    path = source.path
     parameters = {torch_name(p.name): p for p in model.get_parameters()}
     shapes = {name: torch_shape(p.name, tuple(p.shape)) for name, p in parameters.items()}
     logger.info("starting from %s (%s)", path, source.kind)

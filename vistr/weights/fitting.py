@@ -1,0 +1,57 @@
+"""Whether weights to start from fit the configured network, told by the settings that differ, before anything is built.
+
+`load_initial` compares every array; what it would say of the first few is of little help to whoever typed backbone=r18.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vistr.config import Config
+from vistr.errors import UserError, shortened
+from vistr.weights.architecture import backbone_name, count_layers
+from vistr.weights.sources import Source
+
+
+def require_fitting(source: Source, config: Config) -> None:
+    """UserError that names the settings in which the weights' network is another than the configured one."""
+    differing = {key: (theirs, ours) for key, theirs, ours in _compared(source, config) if theirs != ours}
+    if differing:
+        has = ", ".join(f"{key}={theirs}" for key, (theirs, _) in differing.items())
+        ours = ", ".join(str(ours) for _, ours in differing.values())
+        raise UserError(
+            f"init={shortened(source.path)} ({source.kind}) has {has}, but the configured network {ours}:"
+            " set the same, or choose other weights."
+        )
+
+
+def _compared(source: Source, config: Config) -> list[tuple[str, Any, Any]]:
+    """Key, the weights' value and the configured one, of the settings that shapes and names tell."""
+    arrays, transformer = source.arrays, config.transformer
+    name = backbone_name(arrays)
+    found: list[tuple[str, Any, Any]] = [] if name is None else [("backbone.name", name, config.backbone.name)]
+    width = _size(source, "vistr.input_proj.weight", 0)
+    if source.kind == "a ResNet" or width is None:
+        return found
+    if source.is_whole:
+        found.append(("transformer.hidden_dim", width, transformer.hidden_dim))
+    elif width != transformer.hidden_dim:
+        return found  # of a DETR of another width the backbone alone is taken
+    feedforward = _size(source, "vistr.transformer.encoder.layers.0.linear1.weight", 0)
+    if feedforward is not None:
+        found.append(("transformer.feedforward_dim", feedforward, transformer.feedforward_dim))
+    for part, wanted in (("encoder", transformer.num_encoder_layers), ("decoder", transformer.num_decoder_layers)):
+        # Layers that the file has beyond the network's are left out.
+        found.append((f"transformer.num_{part}_layers", min(count_layers(part, arrays), wanted), wanted))
+    found.append(("transformer.pre_norm", "vistr.transformer.encoder.norm.weight" in arrays, transformer.pre_norm))
+    heads, kernel = _size(source, "mask_head.lay1.weight", 0), _size(source, "insmask_head.0.weight", -1)
+    if source.is_whole and heads is not None and width == transformer.hidden_dim:
+        found.append(("transformer.num_heads", heads - width, transformer.num_heads))
+    if source.is_whole and kernel is not None:
+        found.append(("sequence_head", "dense" if kernel == 5 else "dilated", config.sequence_head))
+    return found
+
+
+def _size(source: Source, name: str, axis: int) -> int | None:
+    array = source.arrays.get(name)
+    return None if array is None or array.ndim < 2 else int(array.shape[axis])

@@ -11,6 +11,7 @@ from tests import reference
 from vistr.config import Backbone, Config, Transformer
 from vistr.data.clips import Batch, ClipTargets
 from vistr.device import use_device
+from vistr.layers.backend import Backend
 from vistr.losses.criterion import Weights
 from vistr.losses.matching import Costs
 from vistr.models.backbone import BLOCKS
@@ -45,15 +46,15 @@ def config(**changes: Any) -> Config:
     return Config(backbone=Backbone(**backbone), transformer=Transformer(**transformer), **root)
 
 
-def build(**changes: Any) -> VisTR:
+def build(kernels: Backend | None = None, **changes: Any) -> VisTR:
     """The network of `config` as it is drawn."""
     use_device("cpu")
-    return build_model(config(**changes), NUM_CATEGORIES)
+    return build_model(config(**changes), NUM_CATEGORIES, kernels)
 
 
-def model(**changes: Any) -> VisTR:
-    """The network of `config`, with the reference weights of its size."""
-    network = build(**changes)
+def model(kernels: Backend | None = None, **changes: Any) -> VisTR:
+    """The network of `config`, with the reference weights of its size; `kernels` where not the CPU's."""
+    network = build(kernels, **changes)
     load_torch_state_dict(network, state_dict(network))
     return network
 
@@ -103,7 +104,8 @@ def no_targets(like: ClipTargets) -> ClipTargets:
 
 def eager(owner: VisTR | TrainingStep) -> Any:
     """The same network or step with its compiled functions as plain Python: slower to run, nothing to compile."""
-    for name, value in list(vars(owner).items()):
-        if name.startswith("run_"):
-            setattr(owner, name, value.__wrapped__)
+    for part in (owner, owner.masks) if isinstance(owner, TrainingStep) else (owner,):
+        for name, value in list(vars(part).items()):
+            if name.startswith("run_"):
+                setattr(part, name, value.__wrapped__)
     return owner

@@ -10,6 +10,7 @@ from mindspore import Tensor
 from tests.numeric import assert_like, random, values_and_gradients
 from vistr.layers.conv import convolution
 from vistr.layers.deformable import DeformableConv, OffsetConv
+from vistr.layers.tables import num_chunks
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -21,7 +22,7 @@ def layer() -> DeformableConv:
     return DeformableConv(3, 2)
 
 
-def read(image: np.ndarray, y: float, x: float) -> np.ndarray:
+def sample(image: np.ndarray, y: float, x: float) -> np.ndarray:
     """A bilinear sample `[C]` of `[H, W, C]`, zero beyond the border."""
     top, left = int(np.floor(y)), int(np.floor(x))
     total = np.zeros(image.shape[-1])
@@ -38,11 +39,36 @@ def test_every_tap_reads_where_its_offset_points(layer: DeformableConv) -> None:
         out = np.zeros((3, 4, 5, 2))
         for i, y, x, row, column in np.ndindex(3, 4, 5, 3, 3):
             place = (i, y * 5 + x, row * 3 + column)
-            sample = read(images[i], y + row - 1 + dy[place], x + column - 1 + dx[place])
-            out[i, y, x] += weight[:, row, column] @ sample
+            sampled = sample(images[i], y + row - 1 + dy[place], x + column - 1 + dx[place])
+            out[i, y, x] += weight[:, row, column] @ sampled
         return out
 
     assert_like(layer, reference, IMAGES, DY, DX)
+
+
+def compiled_gradients(layer: DeformableConv, *arrays: np.ndarray) -> list[np.ndarray]:
+    """As `values_and_gradients`, with the backward pass inside the compiled function, as training has it."""
+    weights = Tensor(random(99, 3, 4, 5, 2))
+
+    def weighted(x: Tensor, by_tap: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+        return (layer.read(x, by_tap, dy, dx) * weights).sum()
+
+    gradients = ms.grad(weighted, (0, 1, 2, 3))
+
+    @ms.jit
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(gradients(*inputs))
+
+    return [g.asnumpy() for g in run(*(Tensor(a) for a in arrays))]
+
+
+@pytest.mark.parametrize("rows", [20, 1000])
+def test_its_own_gradients_are_those_of_its_operators(layer: DeformableConv, rows: int) -> None:
+    inputs = (IMAGES, random(5, 18, 3), DY, DX)
+    _, expected = values_and_gradients(layer.read.construct, *inputs)
+    layer.read.rows_a_chunk = rows
+    for ours, theirs in zip(compiled_gradients(layer, *inputs), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_without_offsets_it_is_a_convolution(layer: DeformableConv) -> None:
@@ -52,13 +78,15 @@ def test_without_offsets_it_is_a_convolution(layer: DeformableConv) -> None:
     np.testing.assert_allclose(out.asnumpy(), expected.asnumpy(), atol=1e-5)
 
 
-def test_taking_images_a_few_at_a_time_changes_nothing(layer: DeformableConv, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, whole_gradients = values_and_gradients(ms.jit(layer.construct), IMAGES, DY, DX)
-    monkeypatch.setattr(layer, "rows_a_chunk", 20)
-    chunked, chunked_gradients = values_and_gradients(ms.jit(layer.construct), IMAGES, DY, DX)
-    np.testing.assert_allclose(chunked, whole, atol=1e-6)
-    for ours, theirs in zip(chunked_gradients, whole_gradients, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+def test_taking_images_a_few_at_a_time_changes_nothing(layer: DeformableConv) -> None:
+    whole = layer(Tensor(IMAGES), Tensor(DY), Tensor(DX)).asnumpy()
+    layer.read.rows_a_chunk = 20
+    np.testing.assert_allclose(layer(Tensor(IMAGES), Tensor(DY), Tensor(DX)).asnumpy(), whole, atol=1e-6)
+
+
+def test_chunks_are_equal_and_as_few_as_fit() -> None:
+    assert [num_chunks(36, 100, limit) for limit in (10_000, 3600, 3599, 1200, 1199, 100, 1)] == [1, 1, 2, 3, 4, 36, 36]
+    assert num_chunks(7, 100, 500) == 7
 
 
 def test_offsets_start_at_zero_and_alternate_between_dy_and_dx() -> None:

@@ -7,6 +7,7 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from tests.numeric import random
+from vistr.layers import backend
 from vistr.training.optimizer import AdamW, Schedule
 
 pytestmark = pytest.mark.usefixtures("cpu")
@@ -133,3 +134,9 @@ def test_rates_warm_up_from_the_first_step() -> None:
     rates = [schedule.rates(0, step)[1] for step in range(6)]
     assert rates == pytest.approx([0.25e-4, 0.5e-4, 0.75e-4, 1e-4, 1e-4, 1e-4])
     assert schedule.rates(1, 1) == pytest.approx((0.5e-6, 0.5e-5))
+
+
+def test_the_norm_that_a_gpu_computes_is_the_same(variables: list[Parameter]) -> None:
+    backend.use("gpu")
+    optimizer = AdamW(variables, weight_decay=DECAY, clip_norm=CLIP)
+    assert step(optimizer, 1) == pytest.approx(by_formula(2)[1][1], rel=1e-6)

@@ -14,6 +14,7 @@ from mindspore import Tensor
 from tests import tiny
 from vistr.config import Device
 from vistr.data.clips import Batch
+from vistr.layers.backend import GPU_LIMITS
 from vistr.layers.dropout import noise_pool
 from vistr.losses.matching import Match
 from vistr.losses.supervision import Supervision, group_normalisers, supervise
@@ -80,6 +81,16 @@ def test_recomputing_changes_no_number(compiled: StepResult) -> None:
     again = step(CLIP, None)
     assert again.losses == pytest.approx(compiled.losses, rel=1e-5)
     assert_same(arrays(again.gradients), arrays(compiled.gradients), step)
+
+
+def test_the_network_of_a_gpu_computes_the_same() -> None:
+    # All of it but the layout of its convolutions, which a CPU has no kernels for.
+    noise = noise_pool(0.1, 0, 1)
+    ours, theirs = (tiny.eager(tiny.training_step(network)) for network in (tiny.model("gpu"), tiny.model()))
+    assert ours.model.limits == GPU_LIMITS
+    found, expected = ours(CLIP, noise), theirs(CLIP, noise)
+    assert found.losses == pytest.approx(expected.losses, rel=1e-5)
+    assert_same(arrays(found.gradients), arrays(expected.gradients), ours)
 
 
 def test_frames_a_few_at_a_time_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:

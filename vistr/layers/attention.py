@@ -8,20 +8,13 @@ from collections.abc import Sequence
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.ops import constexpr
 
 from vistr.layers import backend
 from vistr.layers.conv import add_bias
 from vistr.layers.dropout import factors
 from vistr.layers.linear import Linear
 from vistr.layers.parameters import uniform
-from vistr.layers.tables import head_table
-
-
-@constexpr
-def heads_a_chunk(num_queries: int, num_keys: int, limit: int) -> int:
-    """Heads whose weights are held at a time."""
-    return max(1, limit // (num_queries * num_keys))
+from vistr.layers.tables import head_table, num_chunks
 
 
 class MultiHeadAttention(nn.Cell):
@@ -72,7 +65,8 @@ class Attend(nn.Cell):
         super().__init__()
         self.num_heads, self.site = num_heads, site
         self.scores_a_chunk = backend.limits().attention_scores
-        self.softmax = ops.Softmax(-1)
+        self.sums_natively = backend.sums_natively()
+        self.softmax, self.reduce_sum = ops.Softmax(-1), ops.ReduceSum(keep_dims=True)
         self.rows_by_rows = ops.BatchMatMul(transpose_b=True)
         self.rows_by_columns = ops.BatchMatMul()
         self.columns_by_columns = ops.BatchMatMul(transpose_a=True)
@@ -81,15 +75,15 @@ class Attend(nn.Cell):
         batch, num_queries, channels = q.shape
         q, k, v = self.split(q, 1, blocked), self.split(k, 2, blocked), self.split(v, 0, blocked)
         parts: tuple[Tensor, ...] = ()  # a list would not export to ONNX
-        step = heads_a_chunk(num_queries, k.shape[1], self.scores_a_chunk)
-        for start in range(0, batch * self.num_heads, step):
-            rows = q[start : start + step]
-            if parts:
-                # One chunk after the other: the scheduler would hold the weights of all at once.
-                rows = ops.depend(rows, parts[-1])
-            weights = self.weights(rows, k[start : start + step])
-            dropped = self.dropped(weights, noise, start).astype(v.dtype)
-            parts = (*parts, self.rows_by_columns(dropped, v[start : start + step]))
+        count = num_chunks(batch * self.num_heads, num_queries * k.shape[1], self.scores_a_chunk)
+        split = ops.Split(0, count)
+        qs, ks, vs = split(q), split(k), split(v)
+        for i in range(count):
+            # One chunk after the other: the scheduler would hold the weights of all at once.
+            rows = ops.depend(qs[i], parts[-1]) if parts else qs[i]
+            weights = self.weights(rows, ks[i])
+            dropped = self.dropped(weights, noise, i * weights.shape[0]).astype(v.dtype)
+            parts = (*parts, self.rows_by_columns(dropped, vs[i]))
         return self.merge(parts, batch, num_queries, channels)
 
     def bprop(
@@ -103,20 +97,21 @@ class Attend(nn.Cell):
         dqs: list[Tensor] = []
         dks: list[Tensor] = []
         dvs: list[Tensor] = []
-        step = heads_a_chunk(num_queries, num_keys, self.scores_a_chunk)
-        for start in range(0, batch * self.num_heads, step):
-            end = start + step
-            d = dout_heads[start:end]
-            rows = ops.depend(q_wide[start:end], (dqs[-1], dks[-1]) if dqs else d)
-            weights = self.weights(rows, k_wide[start:end])
+        count = num_chunks(batch * self.num_heads, num_queries * num_keys, self.scores_a_chunk)
+        split = ops.Split(0, count)
+        k_plains, v_plains, q_plains = split(k_plain), split(v_plain), split(q_plain)
+        q_wides, k_wides, douts = split(q_wide), split(k_wide), split(dout_heads)
+        for i in range(count):
+            d = douts[i]
+            start = i * d.shape[0]
+            rows = ops.depend(q_wides[i], (dqs[-1], dks[-1]) if dqs else d)
+            weights = self.weights(rows, k_wides[i])
             dvs.append(self.columns_by_columns(self.dropped(weights, noise, start).astype(d.dtype), d))
             # The difference first: the two are close, and their products with the weights would round apart.
-            dweights = self.dropped(self.rows_by_rows(d, v_plain[start:end]).astype(ms.float32), noise, start)
-            sums = self.rows_by_columns(weights * dweights, ops.ones((d.shape[0], num_keys, 1), ms.float32))
-            spread = self.rows_by_columns(sums, ops.ones((d.shape[0], 1, num_keys), ms.float32))
-            dscores = (weights * (dweights - spread)).astype(d.dtype)
-            dqs.append(self.rows_by_columns(dscores, k_plain[start:end]))
-            dks.append(self.columns_by_columns(dscores, q_plain[start:end]))
+            dweights = self.dropped(self.rows_by_rows(d, v_plains[i]).astype(ms.float32), noise, start)
+            dscores = (weights * (dweights - self.row_sums(weights * dweights))).astype(d.dtype)
+            dqs.append(self.rows_by_columns(dscores, k_plains[i]))
+            dks.append(self.columns_by_columns(dscores, q_plains[i]))
         dq = self.merge(dqs, batch, num_queries, channels)
         dk, dv = self.merge(dks, batch, num_keys, channels), self.merge(dvs, batch, num_keys, channels)
         return dq, dk, dv, ops.zeros_like(blocked), ops.zeros_like(noise)
@@ -124,6 +119,14 @@ class Attend(nn.Cell):
     def weights(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Attention weights of some heads, float32 in every precision: thousands of keys share a sum of one."""
         return self.softmax(self.rows_by_rows(queries, keys).astype(ms.float32))
+
+    def row_sums(self, x: Tensor) -> Tensor:
+        """Sums over the last axis of `[n, Q, K]`, to be taken from all of its elements."""
+        if self.sums_natively:
+            return self.reduce_sum(x, -1)
+        n, _, length = x.shape
+        sums = self.rows_by_columns(x, ops.ones((n, length, 1), x.dtype))
+        return self.rows_by_columns(sums, ops.ones((n, 1, length), x.dtype))
 
     def split(self, x: Tensor, extra: int, blocked: Tensor) -> Tensor:
         """`[B, L, C] -> [B * heads, L, C / heads]`, with 1 (`extra` 1) or `blocked` (2) as one more channel."""
@@ -147,6 +150,6 @@ class Attend(nn.Cell):
         """The weights of the heads from `start` on after dropout."""
         if self.site is None:
             return weights
-        # They depend on nothing late: untied, those of all layers and heads are made before the first is needed.
-        noise = ops.depend(noise, weights)
-        return weights * factors(noise, self.site, start, weights.size).reshape(weights.shape).astype(weights.dtype)
+        return weights * factors(noise, self.site, start, weights.size, weights).reshape(weights.shape).astype(
+            weights.dtype
+        )

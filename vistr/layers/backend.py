@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Backend = Literal["gather", "native", "gpu"]
@@ -39,7 +39,7 @@ CPU_LIMITS = Limits(
 GPU_LIMITS = Limits(
     backbone_pixels=8_000_000,
     mask_pixels=2_000_000,
-    loss_pixels=800_000,
+    loss_pixels=1_600_000,
     loss_sequences=4,
     deformable_rows=400_000,
     attention_scores=40_000_000,
@@ -63,6 +63,18 @@ def current() -> Backend:
     return _current
 
 
-def limits() -> Limits:
-    """How much new layers take at a time."""
-    return GPU_LIMITS if _current == "gpu" else CPU_LIMITS
+def sums_natively() -> bool:
+    """Whether new layers sum and broadcast by MindSpore's own operators.
+
+    On a CPU those are slow and hold 8 to 16 bytes an element: products with ones do the same, which a GPU would round
+    where it computes products in TF32.
+    """
+    return _current == "gpu"
+
+
+def limits(*, less_memory: bool = False) -> Limits:
+    """How much new layers take at a time; with `less_memory` the masks of one object, and less of the backbone."""
+    found = GPU_LIMITS if _current == "gpu" else CPU_LIMITS
+    if not less_memory:
+        return found
+    return replace(found, loss_pixels=0, backbone_pixels=min(found.backbone_pixels, 2_000_000))

@@ -169,26 +169,28 @@ class ConvNorm(nn.Cell):
 class Scale(nn.Cell):
     """`x` times fixed factors `[C]` along its first axis (`of_rows`) or its last.
 
-    The factors are spread by a matrix product with ones: on a CPU MindSpore's broadcasting keeps 16 bytes an element
+    On a CPU the factors are spread by a matrix product with ones: MindSpore's broadcasting keeps 16 bytes an element
     for good. They get no gradient.
     """
 
     def __init__(self, of_rows: bool) -> None:
         super().__init__()
-        self.of_rows = of_rows
+        self.of_rows, self.broadcasts = of_rows, backend.sums_natively()
 
     def construct(self, x: Tensor, factors: Tensor) -> Tensor:
-        return x * self.spread(factors, x.size // factors.size).reshape(x.shape)
+        return x * self.spread(factors, x)
 
     def bprop(self, x: Tensor, factors: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-        spread = self.spread(ops.depend(factors, dout), x.size // factors.size)
-        return dout * spread.reshape(x.shape), ops.zeros_like(factors)
+        return dout * self.spread(ops.depend(factors, dout), x), ops.zeros_like(factors)
 
-    def spread(self, factors: Tensor, count: int) -> Tensor:
-        ones = ops.ones((count,), factors.dtype)
+    def spread(self, factors: Tensor, x: Tensor) -> Tensor:
+        """The factors in a shape that `x` can be multiplied by."""
+        if self.broadcasts:
+            return factors.reshape(-1, 1, 1, 1) if self.of_rows else factors
+        ones = ops.ones((x.size // factors.size,), factors.dtype)
         if self.of_rows:
-            return ops.matmul(factors.reshape(-1, 1), ones.reshape(1, -1))
-        return ops.matmul(ones.reshape(-1, 1), factors.reshape(1, -1))
+            return ops.matmul(factors.reshape(-1, 1), ones.reshape(1, -1)).reshape(x.shape)
+        return ops.matmul(ones.reshape(-1, 1), factors.reshape(1, -1)).reshape(x.shape)
 
 
 class FrozenBatchNorm(nn.Cell):

@@ -12,15 +12,9 @@ from mindspore.ops import constexpr
 from vistr.layers import backend
 from vistr.layers.conv import Conv2d, add_bias
 from vistr.layers.parameters import uniform
-from vistr.layers.tables import tap_order_table
+from vistr.layers.tables import num_chunks, tap_order_table
 
 NUM_TAPS = 9
-
-
-@constexpr
-def num_chunks(num_images: int, limit: int) -> int:
-    """The fewest equal chunks of at most `limit` images."""
-    return min(count for count in range(1, num_images + 1) if num_images % count == 0 and num_images <= count * limit)
 
 
 @constexpr
@@ -67,76 +61,141 @@ class OffsetConv(Conv2d):
 
 
 class BilinearTaps(nn.Cell):
-    """Sum over taps of `[n*H*W*9, O]`, each read bilinearly where its offset points; zero outside the image."""
+    """For `x [n, H, W, I]`, weights `[9 * O, I]` and offsets `[n, H*W, 9]` the sum of the weighted taps `[n, H, W, O]`.
+
+    Every tap is read bilinearly where its offset points; outside the image all is zero. The 1x1 products come first
+    (reading is linear), so that what is gathered has O channels, not I. The gathered rows are 36 times the output:
+    images are taken a few at a time, also in the backward pass, which gathers again.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.weigh = ops.BatchMatMul()
+        self.rows_a_chunk = backend.limits().deformable_rows
+        self.rows_by_rows, self.rows_by_columns = ops.MatMul(), ops.MatMul(transpose_b=True)
+        self.columns_by_rows = ops.MatMul(transpose_a=True)
+        self.batches, self.batches_by_columns = ops.BatchMatMul(), ops.BatchMatMul(transpose_b=True)
+        self.columns_of_batches = ops.BatchMatMul(transpose_a=True)
 
-    def construct(self, taps: Tensor, dy: Tensor, dx: Tensor, height: int, width: int) -> Tensor:
+    def construct(self, x: Tensor, by_tap: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+        n, height, width, _ = x.shape
+        count = num_chunks(n, height * width, self.rows_a_chunk)
+        # Split, not sliced: the gradient of every slice would be as large as the whole.
+        split = ops.Split(0, count)
+        xs, dys, dxs = split(x), split(dy), split(dx)
+        parts: tuple[Tensor, ...] = ()  # lists would not export to ONNX
+        for i in range(count):
+            # One chunk after the other: the scheduler would hold the gathered rows of all at once.
+            offsets = ops.depend(dys[i], parts[-1]) if parts else dys[i]
+            table, rows, columns = self.places(offsets, dxs[i], height, width)
+            weight = self.corner_weights(rows[0], columns[0])
+            values = self.values(xs[i], by_tap, table)
+            parts = (*parts, self.batches(weight.astype(x.dtype), values).reshape(-1, height, width, values.shape[2]))
+        return parts[0] if count == 1 else ops.concat(parts, 0)
+
+    def bprop(
+        self, x: Tensor, by_tap: Tensor, dy: Tensor, dx: Tensor, out: Tensor, dout: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        n, height, width, channels = x.shape
+        count = num_chunks(n, height * width, self.rows_a_chunk)
+        split = ops.Split(0, count)
+        xs, dys, dxs = split(x), split(dy), split(dx)
+        douts = split(dout)
+        of_x: list[Tensor] = []
+        of_dy: list[Tensor] = []
+        of_dx: list[Tensor] = []
+        of_by_tap = ops.zeros_like(by_tap)
+        for i in range(count):
+            # None before the gradient is there.
+            before = (of_by_tap, of_x[-1], of_dy[-1], of_dx[-1]) if i else dout
+            chunk = ops.depend(xs[i], before)
+            table, rows, columns = self.places(ops.depend(dys[i], before), dxs[i], height, width)
+            of_rows = douts[i].reshape(-1, 1, dout.shape[3])
+            values = self.values(chunk, by_tap, table)
+            of_weight = self.batches_by_columns(of_rows, values).astype(ms.float32)
+            weight = self.corner_weights(rows[0], columns[0])
+            # The values' gradient takes their place.
+            weight = ops.depend(weight.astype(x.dtype), of_weight)
+            of_values = self.columns_of_batches(weight, of_rows).reshape(-1, dout.shape[3])
+            of_taps = ops.unsorted_segment_sum(of_values, table, chunk.size // channels * NUM_TAPS)
+            of_taps = of_taps.reshape(-1, by_tap.shape[0])
+            of_x.append(self.rows_by_rows(of_taps, by_tap).reshape(chunk.shape))
+            of_by_tap = of_by_tap + self.columns_by_rows(of_taps, chunk.reshape(-1, channels))
+            of_offsets = self.offset_gradients(of_weight.reshape(*dys[i].shape[:2], -1), rows, columns)
+            of_dy.append(of_offsets[0])
+            of_dx.append(of_offsets[1])
+        if count == 1:
+            return of_x[0], of_by_tap, of_dy[0], of_dx[0]
+        return ops.concat(of_x, 0), of_by_tap, ops.concat(of_dy, 0), ops.concat(of_dx, 0)
+
+    def values(self, x: Tensor, by_tap: Tensor, table: Tensor) -> Tensor:
+        """What lies at the four corners of every tap: `[n*H*W, 36, O]`."""
+        out_channels = by_tap.shape[0] // NUM_TAPS
+        taps = self.rows_by_columns(x.reshape(-1, x.shape[3]), by_tap).reshape(-1, out_channels)
+        return ops.gather(taps, table, 0).reshape(-1, NUM_TAPS * 4, out_channels)
+
+    def places(
+        self, dy: Tensor, dx: Tensor, height: int, width: int
+    ) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...], tuple[tuple[Tensor, ...], ...]]:
+        """The row of `[n*H*W*9, O]` at each corner, int32, and weights and slopes of the two rows and columns."""
         n = dy.shape[0]
-        rows, row_weights = self.neighbours(dy + tap_positions(n, height, width, 0), height)
-        columns, column_weights = self.neighbours(dx + tap_positions(n, height, width, 1), width)
+        rows, row_weights, row_slopes = self.neighbours(dy + tap_positions(n, height, width, 0), height)
+        columns, column_weights, column_slopes = self.neighbours(dx + tap_positions(n, height, width, 1), width)
         starts = tap_starts(n, height, width)
-        tables: tuple[Tensor, ...] = ()  # lists would not export to ONNX
-        weights: tuple[Tensor, ...] = ()
+        tables: tuple[Tensor, ...] = ()
         for i in range(2):
             line = rows[i] * (width * NUM_TAPS) + starts
             for j in range(2):
                 tables = (*tables, line + columns[j] * NUM_TAPS)
-                weights = (*weights, row_weights[i] * column_weights[j])
-        table = ops.concat(tables, 2).reshape(-1)
-        weight = ops.concat(weights, 2).reshape(-1, 1, NUM_TAPS * 4)
-        values = ops.gather(taps, table, 0).reshape(-1, NUM_TAPS * 4, taps.shape[-1])
-        return self.weigh(weight.astype(values.dtype), values).reshape(n, height, width, -1)
+        return ops.concat(tables, 2).reshape(-1), (row_weights, row_slopes), (column_weights, column_slopes)
 
-    def neighbours(self, position: Tensor, size: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Index and weight of the two cells around a position along one axis; a cell outside weighs nothing."""
-        low = ops.stop_gradient(ops.floor(position))
+    def corner_weights(self, rows: tuple[Tensor, ...], columns: tuple[Tensor, ...]) -> Tensor:
+        """Products of the rows' and columns' weights: `[n*H*W, 1, 36]`."""
+        weights = (rows[0] * columns[0], rows[0] * columns[1], rows[1] * columns[0], rows[1] * columns[1])
+        return ops.concat(weights, 2).reshape(-1, 1, NUM_TAPS * 4)
+
+    def offset_gradients(
+        self, of_weight: Tensor, rows: tuple[tuple[Tensor, ...], ...], columns: tuple[tuple[Tensor, ...], ...]
+    ) -> tuple[Tensor, Tensor]:
+        """The gradients of dy and dx, given those of the corners' weights `[n, H*W, 36]`."""
+        of_corner = ops.Split(2, 4)(of_weight)
+        (weights_y, slopes_y), (weights_x, slopes_x) = rows, columns
+        of_row0 = of_corner[0] * weights_x[0] + of_corner[1] * weights_x[1]
+        of_row1 = of_corner[2] * weights_x[0] + of_corner[3] * weights_x[1]
+        of_column0 = of_corner[0] * weights_y[0] + of_corner[2] * weights_y[1]
+        of_column1 = of_corner[1] * weights_y[0] + of_corner[3] * weights_y[1]
+        return of_row0 * slopes_y[0] + of_row1 * slopes_y[1], of_column0 * slopes_x[0] + of_column1 * slopes_x[1]
+
+    def neighbours(
+        self, position: Tensor, size: int
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The two cells around a position along one axis: index, weight, and what the weight grows by with it.
+
+        A cell outside weighs nothing.
+        """
+        low = ops.floor(position)
         distance = position - low
         indices: tuple[Tensor, ...] = ()
         weights: tuple[Tensor, ...] = ()
+        slopes: tuple[Tensor, ...] = ()
         for step in range(2):
             cell = low + step
             inside = ops.clamp(cell, 0, size - 1)
-            weight = distance if step else 1 - distance
-            weights = (*weights, weight * ops.equal(inside, cell).astype(weight.dtype))
+            seen = ops.equal(inside, cell).astype(position.dtype)
+            weights = (*weights, (distance if step else 1 - distance) * seen)
+            slopes = (*slopes, seen if step else -seen)
             indices = (*indices, inside.astype(ms.int32))
-        return indices, weights
+        return indices, weights, slopes
 
 
 class DeformableConv(nn.Cell):
-    """`x [N, H, W, I]` and its taps' dy, dx `[N, H*W, 9]` in pixels to `[N, H, W, O]`; no bias.
-
-    The 1x1 products come first (reading is linear), so that what is gathered has O channels, not I. Images are
-    taken a few at a time: the gathered rows are 36 times the output.
-    """
+    """`x [N, H, W, I]` and its taps' dy, dx `[N, H*W, 9]` in pixels to `[N, H, W, O]`; no bias."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.weight = uniform((out_channels, 3, 3, in_channels), math.sqrt(1 / (in_channels * NUM_TAPS)), "weight")
-        self.rows_by_columns = ops.MatMul(transpose_b=True)
-        self.rows_a_chunk = backend.limits().deformable_rows
         self.read = BilinearTaps()
-        self.read.recompute()
 
     def construct(self, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
-        n, h, w, channels = x.shape
-        out_channels = self.weight.shape[0]
-        rows = self.weight.astype(x.dtype).reshape(-1, channels)
-        by_tap = ops.gather(rows, tap_order_table(out_channels, NUM_TAPS), 0)
-        count = num_chunks(n, max(1, self.rows_a_chunk // (h * w)))
-        if count == 1:
-            return self.of_chunk(x, dy, dx, by_tap)
-        # Split, not sliced: the gradient of every slice would be as large as the whole.
-        split = ops.Split(0, count)
-        xs, dys, dxs = split(x), split(dy), split(dx)
-        parts: tuple[Tensor, ...] = ()
-        for i in range(count):
-            parts = (*parts, self.of_chunk(xs[i], dys[i], dxs[i], by_tap))
-        return ops.concat(parts, 0)
-
-    def of_chunk(self, x: Tensor, dy: Tensor, dx: Tensor, by_tap: Tensor) -> Tensor:
-        _, h, w, channels = x.shape
-        taps = self.rows_by_columns(x.reshape(-1, channels), by_tap).reshape(-1, self.weight.shape[0])
-        return self.read(taps, dy, dx, h, w)
+        rows = self.weight.astype(x.dtype).reshape(-1, x.shape[3])
+        by_tap = ops.gather(rows, tap_order_table(self.weight.shape[0], NUM_TAPS), 0)
+        return self.read(x, by_tap, dy, dx)

@@ -32,23 +32,20 @@ def place(site: int, part: int) -> int:
 
 
 @constexpr
-def num_reads(size: int) -> int:
-    """How often an input of that size reads the pool."""
-    return -(-size // POOL_SIZE)
+def num_pools(size: int) -> int:
+    """How many pools in a row, two at a time, an input of that size needs wherever it begins."""
+    return -(-(POOL_SIZE + size) // (2 * POOL_SIZE))
 
 
-@constexpr
-def read_size(size: int) -> int:
-    """How many factors one read takes."""
-    return min(size, POOL_SIZE)
+def factors(noise: Tensor, site: int, part: int, size: int, after: Tensor) -> Tensor:
+    """`size` factors from a step's pool, from the place of a site's part, made once `after` is there.
 
-
-def factors(noise: Tensor, site: int, part: int, size: int) -> Tensor:
-    """`size` factors from a step's pool, from the place of a site's part."""
-    found = ops.slice(noise, (place(site, part),), (read_size(size),))
-    if num_reads(size) > 1:
-        found = ops.slice(ops.tile(found, (num_reads(size),)), (0,), (size,))
-    return found
+    They depend on nothing late: untied, those of all layers would be made before the first is needed.
+    """
+    if num_pools(size) > 1:
+        # One for all inputs of a size.
+        noise = ops.tile(noise, (num_pools(size),))
+    return ops.slice(ops.depend(noise, after), (place(site, part),), (size,))
 
 
 class Dropout(nn.Cell):
@@ -61,4 +58,4 @@ class Dropout(nn.Cell):
     def construct(self, x: Tensor, noise: Tensor | None) -> Tensor:
         if noise is None:
             return x
-        return x * factors(noise, self.site, 0, x.size).reshape(x.shape).astype(x.dtype)
+        return x * factors(noise, self.site, 0, x.size, x).reshape(x.shape).astype(x.dtype)

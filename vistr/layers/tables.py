@@ -49,6 +49,13 @@ def _scatter(n: int, h: int, w: int, kernel: int, stride: int, padding: int, dil
 
 
 @constexpr
+def num_chunks(num_parts: int, size: int, limit: int) -> int:
+    """The fewest equal chunks of parts of `size` elements, with at most `limit` in each; or a chunk for every part."""
+    fits = (count for count in range(1, num_parts) if num_parts // count * size <= limit)
+    return next((count for count in fits if num_parts % count == 0), num_parts)
+
+
+@constexpr
 def gather_table(n: int, h: int, w: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
     """Row of `[n*h*w + 1, C]` under every (output pixel, tap), int32 `[n*Ho*Wo*k*k]`; the last row is zero."""
     return Tensor(_gather(n, h, w, kernel, stride, padding, dilation))

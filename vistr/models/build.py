@@ -28,6 +28,7 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
     `num_categories` K gives K + 2 logits: index 0 is never used and the last means "no object", as in the original.
     `kernels` are the convolutions', where not those that suit the device.
     """
+    graphs = graph_cache(config, num_categories, kernels)  # first: it chooses the device, and kernels with it
     use_device(config.device.target, config.device.id)
     if kernels is not None:
         backend.use(kernels)
@@ -63,7 +64,8 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
         num_instances=config.num_instances,
         stride=16 if config.backbone.dilation else 32,
         precision=cast(Precision, config.device.precision),
-        graphs=graph_cache(config, num_categories, kernels),
+        limits=backend.limits(less_memory=config.device.recompute),
+        graphs=graphs,
     )
 
 

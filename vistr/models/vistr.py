@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from vistr.layers import backend
+from vistr.layers.backend import Limits
 from vistr.layers.graph import Graph
 from vistr.layers.graph_cache import GraphCache
 from vistr.models.detector import Detector
@@ -77,13 +78,14 @@ class VisTR(nn.Cell):
         num_instances: int,
         stride: int,
         precision: Precision = "fp32",
+        limits: Limits | None = None,
         graphs: GraphCache | None = None,
     ) -> None:
         super().__init__()
         self.detector = detector
         self.segmenter = segmenter
         self.channels, self.num_instances, self.stride = channels, num_instances, stride
-        self.limits = backend.limits()
+        self.limits = limits or backend.limits()
         # Every layer computes in the precision of what it is given; parameters are float32 throughout.
         self.dtype = DTYPES[precision]
 

@@ -13,6 +13,7 @@ from vistr.results.fonts import Text
 
 READABLE_SIDE = 180  # frames with a shorter side are enlarged by a whole factor to reach it
 LARGEST_SIDE = 1440  # but not beyond this
+SMALLEST_FONT = 8  # a tag that is wider than its frame is written smaller, down to this
 PALETTE = (
     (255, 84, 84),
     (66, 150, 255),
@@ -217,6 +218,8 @@ def _draw_tags(draw: ImageDraw.ImageDraw, size: tuple[int, int], tags: Sequence[
     taken: list[Rectangle] = []
     for (left, top, right, bottom), track_id, text in tags:
         line = Text(text, font_size)
+        if line.width + 9 > size[0]:
+            line = Text(text, max(SMALLEST_FONT, font_size * (size[0] - 9) // max(line.width, 1)))
         width, height = line.width + 9, line.height + 9
         x = min(max((left + right - width) // 2, 0), max(size[0] - width, 0))
         candidates = [

@@ -279,3 +279,10 @@ def test_frames_that_would_take_all_memory_are_refused(tmp_path: Path) -> None:
 
 def test_a_shape_of_pixels_that_no_camera_has_is_left_alone(tmp_path: Path) -> None:
     assert VideoFile(write(tmp_path / "a.mkv", even(3), shape=Fraction(40))).size == (48, 80)
+
+
+def test_a_codec_that_is_unknown_is_one_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", even(4))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC"))
+    with pytest.raises(UserError, match=r"a\.mp4 is coded in a way that FFmpeg does not know"):
+        VideoFile(path)

@@ -58,9 +58,12 @@ def moving_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     moving = [stream for stream in moving if stream.frames != 1] or moving
     best = container.streams.best("video")
     chosen = next((stream for stream in moving if best is not None and stream.index == best.index), moving[0])
-    width, height = chosen.codec_context.width, chosen.codec_context.height
-    if width * height > MAX_PIXELS:
-        raise UserError(f"{path} has frames of {width}x{height} pixels: of up to {MAX_PIXELS:,} pixels are read.")
+    codec: Any = chosen.codec_context
+    if codec is None:
+        raise UserError(f"{path} is coded in a way that FFmpeg does not know: it is damaged, or of a rare kind.")
+    if codec.width * codec.height > MAX_PIXELS:
+        size = f"{codec.width}x{codec.height}"
+        raise UserError(f"{path} has frames of {size} pixels: frames of up to {MAX_PIXELS:,} pixels are read.")
     return chosen
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -27,6 +28,7 @@ from vistr.config.compose import COMPOSITION_ERRORS, finish, load_config, load_r
 from vistr.config.explanations import explain, launcher_trouble
 from vistr.config.resuming import require_checkpoint, write_settings
 from vistr.config.run_names import override_key
+from vistr.disk import explain_full_disk
 from vistr.errors import UserError
 from vistr.files import ROOT, python_path
 from vistr.other_launchers import require_launcher
@@ -71,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sweep_job = os.environ.pop(SWEEP_JOB, None) is not None
     try:
         require_launcher()
-        return _launch(list(sys.argv[1:] if arguments is None else arguments), sweep_job=sweep_job)
+        with explain_full_disk(None):
+            return _launch(list(sys.argv[1:] if arguments is None else arguments), sweep_job=sweep_job)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -186,7 +189,10 @@ def run_job(composed: DictConfig) -> float | None:
     if settings.mode == RunMode.MULTIRUN:
         return _run_sweep_job(composed, overrides, Path(folder))
     try:
-        with _sigterm_interrupts(), recording(Path(folder), composed.task.name, overrides) as figures:
+        full_disk = partial(explain_full_disk, Path(folder))
+        record = recording(Path(folder), composed.task.name, overrides)
+        # Within what is recorded, so that the record says why, and around the record, which is a file as well.
+        with full_disk(), _sigterm_interrupts(), record as figures, full_disk():
             config = finish(composed, overrides, folder)
             if parallel.rank() == 0:
                 write_settings(Path(folder), to_dict(config))

@@ -57,6 +57,11 @@ def make_working_folder(prefix: str, parent: Path | None = None) -> Path:
     return Path(tempfile.mkdtemp(f".process-{os.getpid()}-{socket.gethostname()}", prefix, parent))
 
 
+def place_of(path: Path) -> Path:
+    """The file that a draft of `replacing` is to become; any other path as it is."""
+    return path.parents[1] / path.name if _OWNER.search(path.parent.name) else path
+
+
 def _remove_abandoned(prefix: str, parent: Path) -> None:
     """Remove the working folders of processes of this machine that have died."""
     for path in list(parent.glob(f"{glob.escape(prefix)}*.process-*")):

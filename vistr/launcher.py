@@ -24,6 +24,7 @@ from vistr.config.compose import load_run
 from vistr.config.overrides import path_override
 from vistr.config.resuming import require_checkpoint
 from vistr.config.run_names import override_key
+from vistr.disk import explain_full_disk
 from vistr.errors import UserError
 from vistr.files import make_working_folder
 from vistr.host_channel import JOIN_SECONDS
@@ -46,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outlive_readers()
     try:
         options = parse(arguments)
-        return Launch(options, overrides_of(options.command)).run()
+        launch = Launch(options, overrides_of(options.command))
+        with explain_full_disk(launch.folder):
+            return launch.run()
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,27 @@ def test_a_run_goes_on_whatever_happened_to_its_log(tmp_path: Path) -> None:
     file.write_bytes(b"\n".join([good, b'{"loss": 2}', b'[1, {"step": 1}]', b"\xff\xfe", b"3", good]))
     drop_rows_after(file, 1)
     assert file.read_bytes() == good + b"\n" + good + b"\n"
+
+
+def test_a_full_disk_is_said_once_and_the_records_go_on_when_there_is_room(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def run() -> None:
+        with Tracker(tmp_path) as tracker:
+            train(tracker, 1, 2)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len((tmp_path / "metrics.jsonl").read_bytes()) + 20, limits[1]))
+            train(tracker, 3, 3)
+
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.__context__ is None
+    with Tracker(tmp_path, resume_step=2) as tracker:
+        train(tracker, 3, 4)
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4]
+    assert [event.step for event in events(tmp_path).Scalars("train/loss")] == [1, 2, 3, 4]
 
 
 def test_hparams_stay_in_the_runs_own_folder(tmp_path: Path) -> None:

@@ -72,6 +72,16 @@ def write_record(folder: Path, record: RunRecord) -> None:
         draft.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
 
 
+def _overwrite(folder: Path, record: RunRecord) -> None:
+    """Write the record where the one before stands: a full disk has no room for another file.
+
+    Where that fails too the record still says "running", of a process that is no more.
+    """
+    with suppress(OSError), (folder / FILE).open("r+b") as file:
+        file.write(json.dumps(asdict(record)).encode())
+        file.truncate()
+
+
 @contextmanager
 def recording(folder: Path, task: str, overrides: Sequence[str]) -> Iterator[dict[str, float]]:
     """Keeps the record of a run while its body runs; the body puts the run's figures into the dict it gets.
@@ -92,9 +102,13 @@ def recording(folder: Path, task: str, overrides: Sequence[str]) -> Iterator[dic
     def ended(state: State, reason: str | None = None) -> None:
         now = time.time()
         seconds = earlier + now - record.started
-        write_record(
-            folder, replace(record, state=state, reason=reason, figures=finite(figures), ended=now, seconds=seconds)
-        )
+        last = replace(record, state=state, reason=reason, figures=finite(figures), ended=now, seconds=seconds)
+        try:
+            write_record(folder, last)
+        except OSError:
+            if state == "finished":
+                raise
+            _overwrite(folder, last)
 
     try:
         with _heartbeat(folder / FILE):
@@ -103,8 +117,7 @@ def recording(folder: Path, task: str, overrides: Sequence[str]) -> Iterator[dic
         ended("interrupted", "stopped by a signal")
         raise
     except Exception as error:
-        with suppress(OSError):  # a full disk is no reason to hide what went wrong
-            ended("failed", why(error))
+        ended("failed", why(error))
         raise
     ended("finished")
 

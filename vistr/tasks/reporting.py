@@ -22,7 +22,7 @@ from vistr.config.run_names import override_key
 from vistr.data.videos import VideoSet
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate
-from vistr.files import write_json
+from vistr.files import replacing, write_json
 from vistr.inference.predictor import Predictor
 from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks
@@ -146,7 +146,7 @@ def write_results(folder: Path, results: list[dict[str, Any]]) -> None:
     """`results.json` in the official format, and the zip that the evaluation server takes."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", results)
-    with zipfile.ZipFile(folder / "results.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(folder / "results.zip") as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(folder / "results.json", "results.json")
 
 

@@ -7,6 +7,7 @@ import math
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -104,8 +105,8 @@ class Tracker:
 
     def close(self) -> None:
         """Closes the files."""
-        self._rows.close()
-        self._events.close()
+        with closing(self._events):
+            self._rows.close()
 
     def __enter__(self) -> Tracker:
         return self
@@ -113,7 +114,9 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # A disk that is full would say so again, in place of what ended the run.
+        with suppress(OSError) if kind is not None else nullcontext():
+            self.close()
 
     def _add_scalars(self, values: Mapping[str, float]) -> None:
         self._latest.update((tag, (self._step, float(value))) for tag, value in values.items())

@@ -52,6 +52,19 @@ def test_a_damaged_file_is_compiled_anew_and_replaced(tmp_path: Path) -> None:
     assert used(tmp_path, ONE_ROW, TWO_ROWS) == ([2, 3], ["loading"] * 2)
 
 
+@pytest.mark.parametrize("suffixes", [[".mindir"], [".mindir", ".hash"], [".mindir", ".hash", ".sum"]])
+def test_files_in_another_graphs_place_are_compiled_anew(suffixes: list[str], tmp_path: Path) -> None:
+    used(tmp_path, ONE_ROW, TWO_ROWS)
+    one, two = tmp_path.rglob("*.mindir")
+    for suffix in suffixes:
+        first, second = one.with_suffix(suffix), two.with_suffix(suffix)
+        content = first.read_bytes()
+        first.write_bytes(second.read_bytes())
+        second.write_bytes(content)
+    assert used(tmp_path, ONE_ROW, TWO_ROWS) == ([2, 3], ["compiling"] * 2)
+    assert used(tmp_path, ONE_ROW, TWO_ROWS) == ([2, 3], ["loading"] * 2)
+
+
 def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for _ in range(2):

@@ -96,8 +96,13 @@ class Desk:
         try:
             shutil.copyfile(kept.with_suffix(".hash"), self.dependencies)
             shutil.copyfile(kept, self.file)
+            # MindSpore does not look whether a file is whole, or is that of the graph at hand.
+            if kept.with_suffix(".sum").read_bytes() != _checksum(kept, self.dependencies, self.file):
+                self.file.unlink()
+                return False
             os.utime(kept.parent)
         except OSError:
+            self.file.unlink(missing_ok=True)
             return False
         os.utime(self.file, (0, 0))  # written anew, it will tell
         return True
@@ -108,6 +113,8 @@ class Desk:
             if not loaded or self.file.stat().st_mtime > 0:
                 self.loads = False
                 kept.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(kept.with_suffix(".sum")) as draft:
+                    draft.write_bytes(_checksum(kept, self.dependencies, self.file))
                 for source, target in ((self.dependencies, kept.with_suffix(".hash")), (self.file, kept)):
                     with replacing(target) as draft:
                         shutil.copyfile(source, draft)
@@ -124,6 +131,14 @@ class Desk:
 @lru_cache
 def _desk() -> Desk:
     return Desk()
+
+
+def _checksum(kept: Path, *files: Path) -> bytes:
+    """Of the graph's own name and of what its files hold."""
+    found = hashlib.sha256(kept.stem.encode())
+    for file in files:
+        found.update(file.read_bytes())
+    return found.hexdigest().encode()
 
 
 def digest(*parts: object) -> str:

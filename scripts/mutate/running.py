@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.mutate.changes import SOUND
 from scripts.mutate.readers import Case, find_reader
 
 RIGHT = ("accepted", "sentence")
@@ -44,13 +45,10 @@ def run_reader(name: str, seed: int, count: int, keep: Path | None = None, *, se
     found: list[Found] = []
     while len(found) < count:
         with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
-            before = len(found)
             for one in _child(name, seed, len(found), count, Path(folder), seconds):
                 found.append(one)
                 if keep is not None and one.outcome not in RIGHT:
                     _keep(keep / f"{name}-{one.number}", Path(folder), one, found)
-            if len(found) == before:
-                raise RuntimeError(f"the reader {name} could not start")
     return found
 
 
@@ -78,8 +76,10 @@ def _child(name: str, seed: int, start: int, count: int, folder: Path, seconds: 
                 yield Found(number, "", "hang", f"over {limit} s")
                 return
         status = child.wait()
-        if number < count and started:
-            last = (folder / "stderr").read_text(errors="replace")[-150:].replace("\n", " ")
+        last = (folder / "stderr").read_text(errors="replace")[-300:].replace("\n", " ")
+        if not started:
+            raise RuntimeError(f"the reader {name} could not start: {last}")
+        if number < count:
             yield Found(number, "", "crash", f"status {status}: {last}")
     finally:
         if child.poll() is None:
@@ -140,6 +140,8 @@ def _outcome(number: int, case: Case) -> Found:
     grown = max(_held("VmHWM") - before, _held_by_children() - by_children) / 1e6
     if outcome in RIGHT and grown > MEGABYTES:
         outcome, detail = "memory", f"{grown:.0f} MB, then {outcome}: {detail}"
+    if outcome == "sentence" and case.change.endswith(SOUND):
+        outcome, detail = "wrong", f"a sound input is refused: {detail}"
     return Found(number, case.change[:160], outcome, " ".join(detail.split())[:200], place)
 
 

@@ -75,7 +75,7 @@ def test_a_checkpoint_gives_back_all_of_it(path: Path, model: Linear, metadata: 
     assert checkpoint.metadata.categories == metadata.categories
     assert checkpoint.optimizer.keys() == OPTIMIZER.keys()
     for name, value in OPTIMIZER.items():
-        np.testing.assert_array_equal(checkpoint.optimizer[name], value)
+        np.testing.assert_array_equal(checkpoint.optimizer[name], value, strict=True)
     other = Linear(5, 4)
     load_weights(other, checkpoint)
     for ours, theirs in zip(other.get_parameters(), model.get_parameters(), strict=True):

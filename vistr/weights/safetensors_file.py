@@ -41,7 +41,7 @@ _CODES = {
 
 def write_safetensors(path: Path, arrays: dict[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write arrays with their checksums. SafetensorError, OSError: that cannot be done."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     sums = {
         "arrays": {name: _checksum(name, array) for name, array in arrays.items()},
         DESCRIBED: zlib.crc32(metadata.get(DESCRIBED, "").encode()),

@@ -73,26 +73,35 @@ def overrides(folder: Path) -> Maker:
 
 
 def resume(folder: Path) -> Maker:
-    """A run's folder that resume= names."""
-    from vistr.config.compose import load_config
+    """A run's folder that resume= names: with its settings, or as older versions left it."""
+    from vistr.config.compose import load_config, to_dict
+    from vistr.config.resuming import write_settings
 
-    typed = ["experiments=tiny", "num_frames=2", "optimizer.epochs=3", "dataset.root=data"]
-    hydra = "hydra:\n  runtime:\n    cwd: .\n    choices: {}\n"
-    sound = {"overrides": yaml.safe_dump(typed), "hydra": hydra}
+    typed = ["experiments=tiny", "num_frames=2", "optimizer.epochs=19", "dataset.root=data", "seed=${num_frames}"]
+    settings = {**to_dict(load_config(typed[:-1])), "overrides": typed}
+    write_settings(folder, settings)
+    new = {"settings.yaml": (folder / "settings.yaml").read_bytes()}
+    composed = {**settings, "dataset": {**settings["dataset"], "seed": "${seed}"}}
+    hydra = {"hydra": {"runtime": {"cwd": str(folder), "choices": {}}}}
+    parts = {"config": composed, "hydra": hydra, "overrides": typed}
+    # By way of JSON: YAML would write what stands in two places as a reference.
+    plain = {name: json.loads(json.dumps(part)) for name, part in parts.items()}
+    old = {f".hydra/{name}.yaml": yaml.safe_dump(part).encode() for name, part in plain.items()}
 
     def read() -> str:
         config = load_config([f"resume={folder / 'input'}"])
-        return "a value of the environment" if str(Path.home()) in str(config.overrides) + str(config.init) else ""
+        shown = json.dumps({**to_dict(config), "overrides": [], "resume": "", "dataset": {}, "outputs": ""})
+        return "a value of the environment" if f'"{Path.home()}"' in shown else ""
 
     def make(rng: Random) -> Case:
-        name = rng.choice(["overrides", "overrides", "hydra"])
-        if name == "overrides" and rng.random() < 0.5:
-            change, changed = change_json(typed, rng)
+        sound = rng.choice([old, new])
+        name = rng.choice(sorted(sound))
+        if rng.random() < 0.6:
+            change, changed = change_json(yaml.safe_load(sound[name]), rng)
             data = yaml.safe_dump(changed).encode("utf-8", "surrogatepass")
         else:
-            change, data = change_bytes(sound[name].encode(), rng)
-        files = {f".hydra/{one}.yaml": text.encode() for one, text in sound.items()} | {f".hydra/{name}.yaml": data}
-        return Case(f"{name}: {change}", files, read)
+            change, data = change_bytes(sound[name], rng, head=3000)
+        return Case(f"{name}: {change}", {**sound, name: data}, read)
 
     return make
 

@@ -17,7 +17,7 @@ def _behave(way: int) -> str:
     if way == 2:
         raise ValueError("a traceback")
     if way == 3:
-        raise UserError("two\nlines")
+        raise UserError(" ")
     if way == 4:
         return "wrong numbers"
     if way == 5:

@@ -59,7 +59,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The launcher's own options, and the command."""
     parser = argparse.ArgumentParser(prog="scripts/launch", usage=USAGE, description=__doc__)
     parser.add_argument("--nodes", type=int, default=1, help="machines; start this once on each")
-    parser.add_argument("--node", type=int, default=0, help="this machine's number, 0 for the one at --address")
+    parser.add_argument(
+        "--node", type=int, help="this machine's number, 0 for the one at --address (default: SLURM_NODEID, or 0)"
+    )
     parser.add_argument("--address", default=None, help="host:port of the first machine; the next port is used too")
     parser.add_argument(
         "--key-file", type=Path, help=f"what the machines' processes know each other by, the same on each (or {KEY}=)"
@@ -67,6 +69,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("processes", type=int, help="processes on this machine: on GPUs one each")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="python run.py ...")
     options = parser.parse_args(arguments)
+    if options.node is None:
+        options.node = int(os.environ.get("SLURM_NODEID", "0")) if options.nodes > 1 else 0
     if options.processes < 1 or options.nodes < 1 or not 0 <= options.node < options.nodes:
         raise UserError(f"{USAGE}: PROCESSES and --nodes are at least 1, --node counts from 0")
     if options.nodes > 1 and options.address is None:

@@ -44,6 +44,8 @@ from vistr.training.stopping import StopRequests
 log = logging.getLogger(__name__)
 # Of several processes of one run the first alone writes into its folder, and says what it does.
 QUIET = ("hydra.output_subdir=null", "hydra/job_logging=errors")
+# The launchers that run several jobs of a sweep at once on this machine.
+SIDE_BY_SIDE = ("JoblibLauncher", "LocalLauncher")
 # Here, not when a sweep starts: launchers import this module in processes of their own.
 prepare()
 
@@ -215,7 +217,8 @@ def _run_sweep_job(composed: DictConfig, overrides: list[str], folder: Path) -> 
     hydra_config = HydraConfig.get()
     flags = sources_of(hydra_config).flags()
     verbose = [one for one in hydra_config.overrides.hydra if one.startswith("hydra.verbose")]
-    record = run_apart(folder, config, overrides, [*flags, *verbose])
+    shares_machine = hydra_config.launcher["_target_"].rpartition(".")[2] in SIDE_BY_SIDE
+    record = run_apart(folder, config, overrides, [*flags, *verbose], shares_machine=shares_machine)
     value = record.figures.get(composed.optimize)
     if record.state == "finished" and value is None:
         log.error("optimize=%s is none of the job's figures: %s", composed.optimize, ", ".join(record.figures))

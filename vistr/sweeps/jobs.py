@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from vistr.config.resuming import SETTINGS, difference
 from vistr.errors import UserError, shortened
 from vistr.files import ROOT
 from vistr.results.run_record import RunRecord, State, explain_exit, read_record, write_record
+from vistr.sweeps.gpus import own_gpu
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +32,15 @@ COMMAND = (sys.executable, str(ROOT / "run.py"))
 LEAVE_SECONDS = 900.0
 
 
-def run_apart(folder: Path, config: Config, overrides: Sequence[str], extra: Sequence[str] = ()) -> RunRecord:
+def run_apart(
+    folder: Path, config: Config, overrides: Sequence[str], extra: Sequence[str] = (), *, shares_machine: bool = False
+) -> RunRecord:
     """The record of a job after it ran, as `python run.py <overrides>` in `folder`; of a finished one, at once.
 
     A process of its own gives each job its memory, and a job that the system kills takes no other along.
     `extra` are flags and overrides of Hydra's that the job is to have too. Raises KeyboardInterrupt where the sweep is
     told to stop, after the job has saved what it has, and UserError where the folder holds another run than this job.
+    `shares_machine`: other jobs run on this machine at the same time, so that each is to have a GPU of its own.
     """
     before = _settled(folder)
     if before is not None and before.state == "running":
@@ -51,7 +55,10 @@ def run_apart(folder: Path, config: Config, overrides: Sequence[str], extra: Seq
         job = [path_override("resume", str(folder))]
     else:
         job = [*overrides, path_override("hydra.run.dir", str(folder))]
-    status = _wait_for([*COMMAND, *extra, *job])
+    # A GPU that was named is taken.
+    chooses = shares_machine and config.device.target != "cpu" and config.device.id == 0
+    with own_gpu(chooses) as environment:
+        status = _wait_for([*COMMAND, *extra, *job], environment)
     record = read_record(folder)
     if record is None or record == before or status not in (0, 1, 130):
         record = _written_for(record, status, config.task.name, overrides)
@@ -100,11 +107,11 @@ def _settled(folder: Path) -> RunRecord | None:
     return record
 
 
-def _wait_for(command: Sequence[str]) -> int:
+def _wait_for(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """The exit status of a command. A request to stop is passed on to it; KeyboardInterrupt once it has ended."""
     sys.stdout.flush()
     # A session of its own, so that Ctrl-C reaches it once, from here, however the sweep was started.
-    job = subprocess.Popen(command, env={**child_environment(), SWEEP_JOB: "1"}, start_new_session=True)
+    job = subprocess.Popen(command, env={**child_environment(), **environment, SWEEP_JOB: "1"}, start_new_session=True)
     with _passed_on(job) as stopped:
         try:
             status = job.wait()

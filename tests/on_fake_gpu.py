@@ -44,7 +44,7 @@ CLIP = tiny.clip(0, 2)
 
 def train(precision: str, **changes: Any) -> VisTR:
     """A step with dropout and its update; the network."""
-    config = tiny.config(device=Device(target="gpu", precision=precision), **changes)
+    config = tiny.config(device=Device(target="gpu", precision=precision, tf32=True), **changes)
     network = build_model(config, tiny.NUM_CATEGORIES)
     calibrate(network.detector.backbone, network.prepare(CLIP.frames, CLIP.padding)[0])
     step = tiny.training_step(network)

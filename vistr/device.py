@@ -37,6 +37,14 @@ def use_device(target: str, index: int = 0) -> DeviceName:
     return name
 
 
+def allow_tf32(allowed: bool | None) -> None:
+    """Round what a GPU multiplies in float32 to TF32, or do not; None leaves convolutions rounded, products exact."""
+    if allowed is not None and ms.get_context("device_target") == "GPU":
+        precision = ms.device_context.gpu.op_precision
+        precision.conv_allow_tf32(allowed)
+        precision.matmul_allow_tf32(allowed)
+
+
 def _use_gpu(index: int, required: bool) -> DeviceName:
     lacking = gpu_runtime.missing()
     if lacking is None:

@@ -8,6 +8,7 @@ from mindspore import Tensor
 from scipy.special import softmax
 
 from tests.numeric import assert_like, random
+from vistr.layers import backend
 from vistr.layers.attention import MultiHeadAttention
 
 pytestmark = pytest.mark.usefixtures("cpu")
@@ -17,8 +18,9 @@ BLOCKED = np.zeros((2, 5), np.float32)
 BLOCKED[0, 3:] = BLOCKED[1, 0] = -1e9
 
 
-@pytest.fixture
-def layer() -> MultiHeadAttention:
+@pytest.fixture(params=["gather", "gpu"])
+def layer(request: pytest.FixtureRequest) -> MultiHeadAttention:
+    backend.use(request.param)
     attention = MultiHeadAttention(8, 2, site=0)
     for seed, parameter in enumerate(attention.get_parameters()):
         parameter.set_data(Tensor(random(10 + seed, *parameter.shape)))

@@ -10,6 +10,7 @@ from mindspore import Tensor
 
 from tests.numeric import assert_like, random, values_and_gradients
 from vistr.layers import backend
+from vistr.layers.backend import Backend
 from vistr.layers.conv import Conv2d, ConvNorm, convolution
 
 pytestmark = pytest.mark.usefixtures("cpu")
@@ -64,7 +65,10 @@ def test_a_pointwise_convolution_is_a_matrix_product() -> None:
     assert_like(conv, lambda x: x @ weight.T + bias, random(0, 2, 3, 4, 5))
 
 
-def test_a_frozen_norm_is_folded_into_its_convolution() -> None:
+@pytest.mark.parametrize("kernels", ["gather", "gpu"])
+@pytest.mark.parametrize("size", [(7, 6), (3, 2)], ids=["in the weights", "in the output"])
+def test_a_frozen_norm_is_folded_into_its_convolution(kernels: Backend, size: tuple[int, int]) -> None:
+    backend.use(kernels)
     layer = ConvNorm(5, 4, 3, stride=2)
     norm = {"weight": random(1, 4), "bias": random(2, 4), "running_mean": random(3, 4)}
     norm["running_var"] = abs(random(4, 4)) + 0.5
@@ -76,5 +80,5 @@ def test_a_frozen_norm_is_folded_into_its_convolution() -> None:
         standardised = (out - norm["running_mean"]) / np.sqrt(norm["running_var"] + 1e-5)
         return np.asarray(standardised * norm["weight"] + norm["bias"])
 
-    assert_like(layer, reference, random(0, 2, 7, 6, 5))
+    assert_like(layer, reference, random(0, 2, *size, 5))
     assert [p.name for p in layer.trainable_params()] == ["weight"]

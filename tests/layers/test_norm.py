@@ -8,13 +8,19 @@ import pytest
 from mindspore import Tensor
 
 from tests.numeric import assert_like, random
+from vistr.layers import backend
+from vistr.layers.backend import Backend
 from vistr.layers.norm import GroupNorm, LayerNorm
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
 
 @pytest.mark.parametrize(("asked", "channels", "groups"), [(4, 8, 4), (8, 8, 8), (8, 12, 4), (4, 3, 1)], ids=str)
-def test_groups_are_normalised_over_pixels_and_their_channels(asked: int, channels: int, groups: int) -> None:
+@pytest.mark.parametrize("kernels", ["gather", "gpu"])
+def test_groups_are_normalised_over_pixels_and_their_channels(
+    kernels: Backend, asked: int, channels: int, groups: int
+) -> None:
+    backend.use(kernels)
     layer = GroupNorm(asked, channels)
     weight, bias = random(1, channels), random(2, channels)
     layer.weight.set_data(Tensor(weight))

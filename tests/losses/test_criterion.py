@@ -72,9 +72,10 @@ def losses_and_gradients(
     return [r.asnumpy() for r in results], [g.asnumpy() for g in gradients]
 
 
-def test_focal_and_dice_losses_follow_their_formulas() -> None:
+@pytest.mark.parametrize("sums_natively", [False, True])
+def test_focal_and_dice_losses_follow_their_formulas(sums_natively: bool) -> None:
     logits, truth = random(0, 2, 3, 4, 5), (random(1, 2, 3, 4, 5) > 0).astype(np.uint8)
-    focal, dice = (loss.asnumpy() for loss in mask_losses(Tensor(logits), Tensor(truth)))
+    focal, dice = (x.asnumpy() for x in mask_losses(Tensor(logits), Tensor(truth), sums_natively=sums_natively))
     assert focal.shape == dice.shape == (2, 3)
     probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
     of_truth = np.where(truth == 1, probability, 1 - probability)

@@ -152,14 +152,16 @@ class Device:
     """Where to compute; `threads: null` leaves their number to MindSpore.
 
     With `precision: fp16` the network computes in half precision, with dynamic loss scaling (from `loss_scale`) in
-    training; parameters, normalisation, attention weights, matching and losses stay in float32. `keep_graphs` is for
-    the CPU alone, and has a large training compile in a process of its own.
+    training; parameters, normalisation, attention weights, matching and losses stay in float32. `tf32` has a GPU's
+    convolutions and matrix products of float32 rounded to TF32, or not; null leaves MindSpore's defaults. With
+    `recompute` training takes less memory and more time. `keep_graphs` keeps compiled graphs for the next run.
     """
 
     target: str = "auto"
     id: int = 0
     threads: int | None = None
     precision: str = "fp32"
+    tf32: bool | None = None
     loss_scale: float = 65536.0
     recompute: bool = False
     keep_graphs: bool = True

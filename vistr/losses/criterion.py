@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from vistr.layers import backend
 from vistr.layers.resize import resize_bilinear
 from vistr.losses.boxes import generalised_iou
 
@@ -29,7 +30,7 @@ class Criterion(nn.Cell):
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
-        self.weights = weights
+        self.weights, self.sums_natively = weights, backend.sums_natively()
 
     def of_queries(
         self,
@@ -56,7 +57,7 @@ class Criterion(nn.Cell):
 
         `masks [K, T, H/4, W/4]`, targets and weights as in `Supervision`.
         """
-        focal, dice = mask_losses(masks, targets)
+        focal, dice = mask_losses(masks, targets, sums_natively=self.sums_natively)
         mask_loss, dice_loss = (focal * weights).sum(), (dice * weights).sum()
         total = self.weights.mask_weight * mask_loss + self.weights.dice_weight * dice_loss
         return total, ops.stack((mask_loss, dice_loss))
@@ -68,7 +69,7 @@ def negative_log_likelihood(logits: Tensor, classes: Tensor) -> Tensor:
     return -(ops.log_softmax(logits, -1) * one_hot).sum(-1)
 
 
-def mask_losses(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def mask_losses(masks: Tensor, targets: Tensor, *, sums_natively: bool = False) -> tuple[Tensor, Tensor]:
     """Focal (arXiv 1708.02002; mean over pixels) and dice loss of every image: `[K, T, h, w] -> [K, T]` each.
 
     `masks` are logits, enlarged bilinearly to the targets' size `[K, T, H, W]`.
@@ -84,11 +85,14 @@ def mask_losses(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     overlap = probability * y
     missed = probability + y - 2 * overlap
     alpha = (1 - FOCAL_ALPHA) - (1 - 2 * FOCAL_ALPHA) * y
-    focal = row_sums(alpha * entropy * missed * missed) / (height * width)
-    dice = 1 - (2 * row_sums(overlap) + 1) / (row_sums(probability) + row_sums(y) + 1)
+    focal = row_sums(alpha * entropy * missed * missed, sums_natively) / (height * width)
+    total = row_sums(probability, sums_natively) + row_sums(y, sums_natively)
+    dice = 1 - (2 * row_sums(overlap, sums_natively) + 1) / (total + 1)
     return focal.reshape(k, num_frames), dice.reshape(k, num_frames)
 
 
-def row_sums(rows: Tensor) -> Tensor:
-    """`[n, L] -> [n]`, as a matrix product: the gradient of MindSpore's own sum is a broadcast, dear on a CPU."""
+def row_sums(rows: Tensor, natively: bool) -> Tensor:
+    """`[n, L] -> [n]`; or as a matrix product: the gradient of MindSpore's own sum is a broadcast, dear on a CPU."""
+    if natively:
+        return rows.sum(1)
     return ops.matmul(rows, ops.ones((rows.shape[1], 1), rows.dtype)).reshape(-1)

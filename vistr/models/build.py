@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from vistr import gpu_runtime, parallel
-from vistr.device import use_device
+from vistr.device import allow_tf32, use_device
 from vistr.files import user_cache
 from vistr.layers import backend
 from vistr.layers.backend import Backend
@@ -30,6 +30,7 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
     """
     graphs = graph_cache(config, num_categories, kernels)  # first: it chooses the device, and kernels with it
     use_device(config.device.target, config.device.id)
+    allow_tf32(config.device.tf32)
     if kernels is not None:
         backend.use(kernels)
     np.random.seed(config.seed)

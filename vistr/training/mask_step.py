@@ -8,6 +8,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import Parameter, Tensor, ops
 
+from vistr.layers import backend
 from vistr.layers.backend import Limits
 from vistr.layers.graph import Graph
 from vistr.layers.graph_cache import GraphCache
@@ -34,7 +35,7 @@ class MaskStep:
         kept: tuple[Sequence[Parameter], GraphCache | None, object],
     ) -> None:
         self.model, self.of_stride4 = model, of_stride4
-        segmenter = model.segmenter
+        segmenter, natively = model.segmenter, backend.sums_natively()
         self.of_shared = ms.ParameterTuple(segmenter.shared_parameters())
         self.of_instances = ms.ParameterTuple(segmenter.instance_parameters())
 
@@ -51,9 +52,9 @@ class MaskStep:
 
         def weighted(memory: Tensor, stride4: Tensor, stride8: Tensor, stride16: Tensor, *gradients: Tensor) -> Tensor:
             shared = (*segmenter.of_memory(memory), *segmenter.mask_head.adapt(stride4, stride8, stride16))
-            total = dot(shared[0], gradients[0])
+            total = dot(shared[0], gradients[0], natively)
             for i in range(1, NUM_SHARED):
-                total = total + dot(shared[i], gradients[i])
+                total = total + dot(shared[i], gradients[i], natively)
             return total
 
         # A frozen stem ends at stride 4: nobody asks for that map's gradient.
@@ -103,8 +104,10 @@ def group_size(count: int, most: int, pixels: int, limits: Limits) -> int:
     return -(-rows // -(-rows // fit))
 
 
-def dot(x: Tensor, weights: Tensor) -> Tensor:
-    """Sum of the products of two tensors' elements; a matrix product, whose gradient is one too."""
+def dot(x: Tensor, weights: Tensor, natively: bool) -> Tensor:
+    """Sum of the products of two tensors' elements; or a matrix product, whose gradient on a CPU is no broadcast."""
+    if natively:
+        return (x * weights).sum()
     return ops.matmul(x.reshape(1, -1), weights.reshape(-1, 1)).reshape(())
 
 

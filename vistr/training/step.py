@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, ops
 
 from vistr.data.clips import Batch, ClipTargets
+from vistr.layers import backend
 from vistr.layers.graph import Graph
 from vistr.layers.memory import release
 from vistr.losses.criterion import Criterion, Weights
@@ -52,7 +53,7 @@ class TrainingStep:
         self.no_object_weight = no_object_weight
         self.first_layer = first_layer = 0 if aux_losses else -1
         self.parameters: list[Parameter] = list(model.trainable_params())
-        detector, criterion = model.detector, Criterion(weights)
+        detector, criterion, natively = model.detector, Criterion(weights), backend.sums_natively()
         backbone = detector.backbone
         self.of_backbone = ms.ParameterTuple(backbone.trainable_params())
         names = {p.name for p in self.of_backbone}
@@ -76,8 +77,8 @@ class TrainingStep:
         ) -> Tensor:
             # Its gradient is the chain rule's: what MindSpore offers for that takes no constants beside the map.
             logits, boxes, states, memory = detector(stride32, position, blocked, noise)
-            total = dot(logits, gradients[0]) + dot(boxes, gradients[1])
-            return total + dot(states, gradients[2]) + dot(memory, gradients[3])
+            total = dot(logits, gradients[0], natively) + dot(boxes, gradients[1], natively)
+            return total + dot(states, gradients[2], natively) + dot(memory, gradients[3], natively)
 
         gradients_of_weighted = ms.grad(weighted, 0, of_detector)
 

@@ -32,6 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     with working_folder(f".{path.name[:80]}.", path.parent) as folder:
         draft = folder / path.name
         yield draft
+        keep_umask(draft)
         _sync(draft)
         os.replace(draft, path)
         with suppress(OSError):  # not every file system has it for folders
@@ -55,6 +56,15 @@ def make_working_folder(prefix: str, parent: Path | None = None) -> Path:
     """As `working_folder`, for the caller to remove."""
     _remove_abandoned(prefix, parent or Path(tempfile.gettempdir()))
     return Path(tempfile.mkdtemp(f".process-{os.getpid()}-{socket.gethostname()}", prefix, parent))
+
+
+def keep_umask(draft: Path) -> None:
+    """Let those read a file in a working folder whom the user's umask lets: libraries have rules of their own."""
+    plain = draft.with_name(".plain")
+    plain.touch()
+    with suppress(OSError):  # not every file system has modes
+        draft.chmod(plain.stat().st_mode)
+    plain.unlink()
 
 
 def place_of(path: Path) -> Path:

@@ -211,7 +211,8 @@ def make_home(folder: Path, cache: Path) -> Path:
     if not nvcc.is_file() or nvcc.read_text(encoding="utf-8") != NVCC:
         draft = nvcc.with_name(f".nvcc.{os.getpid()}")
         draft.write_text(NVCC, encoding="utf-8")
-        draft.chmod(0o755)
+        mode = draft.stat().st_mode
+        draft.chmod(mode | (mode & 0o444) >> 2)  # whoever may read it may run it
         os.replace(draft, nvcc)
     wanted = {path.name: path for path in _libraries(folder)}
     for link in (home / "lib64").iterdir():

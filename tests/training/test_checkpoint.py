@@ -29,6 +29,7 @@ from vistr.training.checkpoint import (
     TrainingState,
     checkpoint_to_resume,
     load_weights,
+    network_of,
     read_checkpoint,
     save_checkpoint,
 )
@@ -143,7 +144,7 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
         complaint(error, path)
 
 
-@pytest.mark.parametrize("size", [0, 4, 40, -1])
+@pytest.mark.parametrize("size", [4, 40, -1])
 def test_a_truncated_checkpoint_is_damaged(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(UserError, match="is damaged or no file of weights") as error:
@@ -306,3 +307,22 @@ def test_the_users_umask_is_kept(mask: int, mode: int, path: Path, model: Linear
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("hidden_dim", 96 * 10**7), ("feedforward_dim", 10**12), ("num_decoder_layers", 10**9), ("hidden_dim", 0)],
+)
+def test_a_configuration_of_a_network_that_the_file_does_not_hold_takes_no_memory(
+    key: str, value: int, path: Path, model: Linear, metadata: Metadata
+) -> None:
+    config = tiny.config(**{key: value})
+    with pytest.raises(UserError, match="another network") as error:
+        network_of(read_checkpoint(path), config)
+    complaint(error, path)
+
+
+def test_no_slots_are_one_sentence(path: Path) -> None:
+    rewrite(path, lambda described: described["config"].update(num_instances=0))
+    with pytest.raises(UserError, match="num_instances=0"):
+        read_checkpoint(path)

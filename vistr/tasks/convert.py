@@ -12,7 +12,7 @@ from vistr.config import Config
 from vistr.config.compose import from_dict, to_dict
 from vistr.errors import UserError
 from vistr.models.build import build_model
-from vistr.training.checkpoint import checkpoint_of, load_weights, write_arrays, write_checkpoint
+from vistr.training.checkpoint import checkpoint_of, network_of, write_arrays, write_checkpoint
 from vistr.weights.architecture import backbone_name
 from vistr.weights.files import WeightFile, find_weights, read_weight_file
 from vistr.weights.initial import what_fits
@@ -51,7 +51,7 @@ def _write_checkpoint(config: Config, file: WeightFile, output: Path) -> None:
     checkpoint = checkpoint_of(file, num_instances=slots, dilation=dilation)
     network = from_dict(checkpoint.metadata.config)
     # Building the network and loading it is the proof that nothing is missing, left over or misshapen.
-    load_weights(build_model(network, len(checkpoint.metadata.categories)), checkpoint)
+    network_of(checkpoint, network)
     checkpoint.metadata.config = to_dict(network)
     head = "" if network.sequence_head == "dilated" else f", sequence_head={network.sequence_head}"
     categories = checkpoint.metadata.categories

@@ -8,11 +8,10 @@ from pathlib import Path
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
 from vistr.device import use_device
-from vistr.models.build import build_model
 from vistr.parallel import join
 from vistr.tasks.reporting import evaluate_videos, run_settings
 from vistr.tasks.sources import evaluation_videos, reading, with_categories
-from vistr.training.checkpoint import load_weights, read_checkpoint
+from vistr.training.checkpoint import network_of, read_checkpoint
 from vistr.training.tracking import open_tracker
 
 logger = logging.getLogger(__name__)
@@ -30,8 +29,7 @@ def run(config: Config) -> dict[str, float]:
     ranks = join(use_device(config.device.target, config.device.id))
     with reading(config, ranks):
         videos = with_categories(evaluation_videos(config), checkpoint.metadata.categories, checkpoint.path)
-    model = build_model(config, len(checkpoint.metadata.categories))
-    load_weights(model, checkpoint)
+    model = network_of(checkpoint, config)
     logger.info("%s, %d videos (%s)", checkpoint.path, len(videos.videos), videos.annotation_file)
     folder = Path(config.run_dir)
     with open_tracker(folder, ranks) as tracker:

@@ -20,11 +20,10 @@ from vistr.config.compose import adopt_checkpoint
 from vistr.data.transforms import MEAN, STD
 from vistr.device import use_device
 from vistr.errors import UserError
-from vistr.files import working_folder
+from vistr.files import keep_umask, working_folder
 from vistr.layers.backend import Backend
-from vistr.models.build import build_model
 from vistr.models.exported import FixedNetwork
-from vistr.training.checkpoint import Checkpoint, load_weights, read_checkpoint
+from vistr.training.checkpoint import Checkpoint, network_of, read_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +77,7 @@ def run(config: Config) -> dict[str, float]:
 
 
 def _outputs_of_network(config: Config, checkpoint: Checkpoint, clip: np.ndarray) -> dict[str, np.ndarray]:
-    model = build_model(config, len(checkpoint.metadata.categories))
-    load_weights(model, checkpoint)
+    model = network_of(checkpoint, config)
     outputs = model(clip, np.zeros((1, clip.shape[1], *clip.shape[3:]), bool))
     return {name: getattr(outputs, name).asnumpy() for name in OUTPUTS}
 
@@ -89,8 +87,7 @@ def _write(config: Config, checkpoint: Checkpoint, size: ClipSize, clip: np.ndar
     # What a GPU writes runs on a CPU too.
     on_gpu = use_device(config.device.target, config.device.id) == "GPU"
     kernels: Backend | None = "native" if kind == "onnx" or on_gpu else None
-    model = build_model(config, len(checkpoint.metadata.categories), kernels)
-    load_weights(model, checkpoint)
+    model = network_of(checkpoint, config, kernels)
     network = FixedNetwork(model, size.num_frames, size.height, size.width)
     network.set_train(False)
     draft = folder / f"vistr.{kind}"
@@ -106,7 +103,7 @@ def _write(config: Config, checkpoint: Checkpoint, size: ClipSize, clip: np.ndar
             f"{size.num_frames} frames of {size.height}x{size.width} do not fit one .{kind} file (1 GB): choose a"
             " smaller num_frames=, task.height= and task.width=" + ("" if kind == "onnx" else ", or format=onnx")
         )
-    draft.chmod(0o644)
+    keep_umask(draft)
     return draft
 
 

@@ -16,8 +16,7 @@ from vistr.data.videos import Category
 from vistr.device import use_device
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, Predictor
-from vistr.models.build import build_model
-from vistr.training.checkpoint import Checkpoint, load_weights, read_checkpoint
+from vistr.training.checkpoint import Checkpoint, network_of, read_checkpoint
 
 
 def load_predictor(checkpoint: str | Path, *, device: str = "auto", min_score: float = 0.3) -> Predictor:
@@ -35,8 +34,7 @@ def load_predictor(checkpoint: str | Path, *, device: str = "auto", min_score: f
 def make_predictor(config: Config, checkpoint: Checkpoint) -> Predictor:
     """The predictor of a checkpoint whose configuration `config` has adopted."""
     categories = checkpoint.metadata.categories
-    model = build_model(config, len(categories))
-    load_weights(model, checkpoint)
+    model = network_of(checkpoint, config)
     return Predictor(model, clip_settings(config), categories=categories, min_score=config.task.min_score)
 
 

@@ -14,16 +14,20 @@ import numpy as np
 from mindspore import nn
 from safetensors import SafetensorError
 
+from vistr.config import Config
 from vistr.data.categories import assumed_categories
 from vistr.errors import UserError, shortened
 from vistr.files import replacing
+from vistr.layers.backend import Backend
 from vistr.layers.parameters import set_value
+from vistr.models.build import build_model
+from vistr.models.vistr import VisTR
 from vistr.training.metadata import Metadata as Metadata
 from vistr.training.metadata import TrainingState as TrainingState
 from vistr.training.metadata import metadata_of
 from vistr.weights.architecture import architecture
 from vistr.weights.files import WeightFile, find_weights, read_weight_file
-from vistr.weights.load import shorten
+from vistr.weights.load import refuse_not_finite, shorten
 from vistr.weights.names import from_torch_layout, our_name, our_shape
 from vistr.weights.resize import first_frames
 from vistr.weights.safetensors_file import DESCRIBED, write_safetensors
@@ -64,10 +68,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as draft:
-            draft.touch()
-            mode = draft.stat().st_mode
             write_safetensors(draft, arrays, metadata)
-            draft.chmod(mode)  # the user's umask: the library lets nobody else read it
     except (SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be written: {reason}; free some space there, then go on") from error
@@ -85,7 +86,7 @@ def read_checkpoint(path: Path | str, *, num_instances: int = 10, dilation: bool
 
 def checkpoint_of(file: WeightFile, *, num_instances: int = 10, dilation: bool = False) -> Checkpoint:
     """The checkpoint in a file that has been read; as `read_checkpoint`."""
-    _refuse_not_finite(file.path, file.arrays)
+    refuse_not_finite(file.path, file.arrays)
     if not file.described:
         return _of_others(source_of(file), num_instances, dilation)
     metadata = metadata_of(file.described, file.path)
@@ -149,18 +150,28 @@ def load_weights(model: nn.Cell, checkpoint: Checkpoint, *, exactly: bool = Fals
         set_value(parameter, arrays[name])
 
 
+def network_of(checkpoint: Checkpoint, config: Config, kernels: Backend | None = None) -> VisTR:
+    """The network that `config` describes with a checkpoint's weights.
+
+    UserError where the two are different networks, before memory is taken for one that is larger than the checkpoint.
+    """
+    transformer, held = config.transformer, sum(array.size for array in checkpoint.model.values())
+    width = transformer.hidden_dim
+    needed = {
+        "transformer.hidden_dim": width * width,
+        "transformer.feedforward_dim": width * transformer.feedforward_dim,
+        "transformer.num_encoder_layers": width * width * transformer.num_encoder_layers,
+        "transformer.num_decoder_layers": width * width * transformer.num_decoder_layers,
+        "num_frames": width * config.num_frames,
+        "num_instances": width * config.num_frames * config.num_instances,
+    }
+    for key, count in needed.items():
+        if not 0 < count <= held:
+            raise UserError(f"{checkpoint.path} holds another network than one of the {key} that it states")
+    model = build_model(config, len(checkpoint.metadata.categories), kernels)
+    load_weights(model, checkpoint)
+    return model
+
+
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
-
-
-def _refuse_not_finite(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """UserError that names arrays with values that are not finite."""
-    with np.errstate(all="ignore"):
-        # A sum is finite only where all it adds is, and half as expensive as looking at each.
-        doubtful = [name for name, one in arrays.items() if one.dtype.kind == "f" and not np.isfinite(one.sum())]
-    wrong = [name for name in doubtful if not np.isfinite(arrays[name]).all()]
-    if wrong:
-        raise UserError(
-            f"{path} holds values that are not finite in {shorten(wrong, 2)}: its training diverged, or it is damaged;"
-            " take another checkpoint"
-        )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mindspore as ms
+from omegaconf import OmegaConf
 
 from vistr import __version__
 from vistr.config.stored import plain_config
@@ -68,8 +69,22 @@ def metadata_of(described: dict[str, Any], path: Path) -> Metadata:
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         reason = shortened(error, 80)
         raise UserError(f"{path} is damaged, or written by another version of this program ({reason})") from None
-    plain_config(metadata.config, f"{path} is damaged, or written by another version: its configuration")
+    beginning = f"{path} is damaged, or written by another version: its configuration"
+    typed = OmegaConf.to_container(plain_config(metadata.config, beginning))
+    metadata.config = _as_typed(metadata.config, typed)
+    for key in ("num_frames", "num_instances"):
+        if metadata.config.get(key, 1) < 1:
+            raise UserError(f"{beginning} has {key}={shortened(metadata.config[key], 30)}")
     return metadata
+
+
+def _as_typed(stored: dict[str, Any], typed: Any) -> dict[str, Any]:
+    """The keys that are stored, with the schema's types: a number may be stored as text."""
+    return {
+        key: _as_typed(value, typed[key]) if isinstance(value, dict) else typed.get(key, value)
+        for key, value in stored.items()
+        if key not in ("overrides", "run_dir")
+    }
 
 
 def _known(value: Any, kind: type) -> Any:

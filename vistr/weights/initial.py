@@ -13,8 +13,9 @@ from vistr.data.categories import assumed_categories
 from vistr.errors import UserError
 from vistr.layers.parameters import set_value
 from vistr.models.vistr import VisTR
+from vistr.training.metadata import metadata_of
 from vistr.weights.files import find_weights, read_weight_file
-from vistr.weights.load import shorten
+from vistr.weights.load import refuse_not_finite, shorten
 from vistr.weights.names import from_torch_layout, to_torch_layout, torch_name, torch_shape
 from vistr.weights.resize import fit_classes, fit_queries
 from vistr.weights.sources import BODY, Source, source_of
@@ -54,6 +55,7 @@ def load_initial(model: VisTR, initial: Source | Path | str, names: Sequence[str
     if wrong:
         raise UserError(f"{path} looks like {source.kind}, but does not fit this network in {shorten(wrong)}")
     taken = {n for n in parameters if n in kept and kept[n].shape == shapes[n]}
+    refuse_not_finite(path, {name: kept[name] for name in taken})
     for name in taken:
         parameter = parameters[name]
         set_value(parameter, from_torch_layout(kept[name], tuple(parameter.shape)))
@@ -77,15 +79,16 @@ def _refitted(
 ) -> dict[str, np.ndarray]:
     """Queries and class rows of a whole VisTR for this network's frames, slots and classes."""
     arrays, fitted = source.arrays, {}
-    theirs = source.described.get("config", {}).get("num_instances", _ORIGINAL_INSTANCES)
+    described = metadata_of(source.described, source.path) if source.described else None
+    theirs = described.config.get("num_instances", _ORIGINAL_INSTANCES) if described else _ORIGINAL_INSTANCES
     queries = arrays.get(_QUERIES)
     if queries is not None and len(queries) % theirs == 0 and queries.shape[1] == fresh[_QUERIES].shape[1]:
         fitted[_QUERIES] = fit_queries(queries, fresh[_QUERIES], theirs, num_instances)
     weight, bias = (arrays.get(name) for name in _CLASSES)
     if weight is None or bias is None or weight.shape[1] != fresh[_CLASSES[0]].shape[1] or not names:
         return fitted
-    described = source.described.get("categories")
-    known = [c["name"] for c in described] if described else [c.name for c in assumed_categories(len(bias) - 2)]
+    categories = described.categories if described else assumed_categories(len(bias) - 2)
+    known = [category.name for category in categories]
     for name, rows in zip(_CLASSES, (weight, bias), strict=True):
         fitted[name] = fit_classes(rows, fresh[name], known, names, say=name == _CLASSES[0])
     return fitted

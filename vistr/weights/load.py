@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from mindspore import nn
@@ -41,3 +42,16 @@ def shorten(names: Sequence[object], limit: int = 5, width: int = 60) -> str:
     """The first few of a list of names, each of at most `width` characters, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(shortened(name, width) for name in names[:limit]) + more
+
+
+def refuse_not_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """UserError that names arrays with values that are not finite."""
+    with np.errstate(all="ignore"):
+        # A sum is finite only where all it adds is, and half as expensive as looking at each.
+        doubtful = [name for name, one in arrays.items() if one.dtype.kind == "f" and not np.isfinite(one.sum())]
+    wrong = [name for name in doubtful if not np.isfinite(arrays[name]).all()]
+    if wrong:
+        raise UserError(
+            f"{path} holds values that are not finite in {shorten(wrong, 2)}: its training diverged, or it is damaged;"
+            " take another checkpoint"
+        )

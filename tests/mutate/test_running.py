@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from scripts.mutate.changes import change_bytes, change_json
 from scripts.mutate.running import OUTCOMES, RIGHT, run_reader
 
 
+@pytest.mark.slow
 def test_every_way_to_fail_is_counted_and_its_input_kept(tmp_path: Path) -> None:
-    found = run_reader("tests.mutate.misbehaving:reader", 1, 24, tmp_path, seconds=1)
+    found = run_reader("tests.mutate.misbehaving:reader", 1, 24, tmp_path, seconds=5)
     assert [one.number for one in found] == list(range(24))
     by_way = {one.change: one.outcome for one in found if one.change}
     expected = ("accepted", "sentence", "exception", "poor", "wrong", "memory")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from vistr.data import loader as loader_module
-from vistr.data.loader import ClipLoader
+from vistr.data.loader import GROUP, ClipLoader
 from vistr.data.samples import open_frame
+from vistr.data.sizes import few_sizes
 from vistr.data.transforms import Recipe
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, clips_of
@@ -116,6 +117,24 @@ def clip_for_evaluation(video_set, order, short_side, long_side, size_divisor):
     frames = [open_frame(video_set, video_set.videos[0], frame) for frame in order]
     clip = next(clips_of(frames, ClipSettings(len(order), short_side, long_side, size_divisor, 0.5)))
     return *clip.network_input(size_divisor), clip.size
+
+
+def test_in_a_step_all_ranks_have_clips_of_one_size(tiny):
+    video_set = tiny(70, 31).read()
+    sizes = few_sizes(RECIPE, 32, 60, 8)
+    ranks = [make(video_set, batch_size=1, shard=(rank, 4), sizes=sizes, num_frames=1) for rank in range(4)]
+    steps = list(zip(*(loader.epoch(0) for loader in ranks), strict=True))
+    met = [{batch.frames.shape[3:] for batch in step} for step in steps]
+    # An epoch's last clips are too few for a group of each size.
+    assert all(len(one) == 1 for one in met[: -3 * GROUP // 4])
+    assert len(set().union(*met)) > 1
+    assert set().union(*met) <= set(sizes)
+    seen = last_frames(batch for step in steps for batch in step)
+    assert len(seen) == len(set(seen)) == 100
+    alone = list(make(video_set, batch_size=1, sizes=sizes, num_frames=1).epoch(0))
+    assert last_frames(alone)[:100] == seen
+    resumed = list(make(video_set, batch_size=1, sizes=sizes, num_frames=1).epoch(0, start=40))
+    assert_same(resumed, alone[40:])
 
 
 def test_without_a_recipe_clips_are_only_resized(tiny):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from vistr.data.clips import Batch, ClipTargets, clip_frames, clip_index
 from vistr.data.samples import collate, load_frames, load_targets
-from vistr.data.sizes import Size
-from vistr.data.transforms import Recipe, draw_steps
-from vistr.data.videos import VideoSet
+from vistr.data.sizes import Size, padded_size
+from vistr.data.transforms import Recipe, Step, draw_steps, shown_pixels
+from vistr.data.videos import Video, VideoSet
 
 Clip = tuple[NDArray[np.float32], ClipTargets]
+# Clips of one size that come together: a multiple of most numbers of ranks.
+GROUP = 16
 
 
 class ClipLoader:
@@ -27,6 +29,9 @@ class ClipLoader:
     take turns along the epoch's order, so that together they see what one process with a batch that many
     times larger sees. All ranks have the same number of batches: where the last clips of an epoch do not go
     round all ranks, they (fewer than there are ranks; others every epoch if shuffled) are left out.
+
+    Clips that are padded to one of a few `sizes` come in groups of one size, so that in a step all ranks compute at
+    one size; the last clips of an epoch, too few for a group, come together.
 
     At most `prefetch` batches (one clip a worker, where that is more) are loading or waiting at a time; with
     num_workers 0 clips are loaded when asked for.
@@ -85,28 +90,39 @@ class ClipLoader:
             while batch := list(islice(clips, self.batch_size)):
                 yield collate(batch)
 
-    def _order(self, epoch: int, start: int) -> list[int]:
+    def _order(self, epoch: int, start: int) -> Iterator[int]:
         """This rank's clips of the epoch after the first `start` of all, in order."""
         order = np.arange(len(self.clips))
         if self.shuffle:
             np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(order)
-        order = order[start:]
-        every_batch = self.batch_size * self.num_ranks
-        if len(order) % every_batch < self.num_ranks:
-            order = order[: len(order) // every_batch * every_batch]
-        return [int(clip) for clip in order[self.rank :: self.num_ranks]]
+        end, every_batch = len(order), self.batch_size * self.num_ranks
+        if (end - start) % every_batch < self.num_ranks:
+            end -= (end - start) % every_batch
+        clips: Iterator[int] = map(int, order)
+        if self.shuffle and len(self.sizes) > 1:
+            clips = grouped(clips, lambda clip: self._padded_size(clip, epoch))
+        return islice(clips, start + self.rank, end, self.num_ranks)
 
-    def _load(self, clip: int, epoch: int) -> Clip:
+    def _padded_size(self, clip: int, epoch: int) -> Size:
+        video, _, steps = self._draw(clip, epoch)
+        rows, columns = shown_pixels(steps, video.height, video.width)
+        return padded_size(len(rows), len(columns), self.size_divisor, self.sizes)
+
+    def _draw(self, clip: int, epoch: int) -> tuple[Video, list[int], list[Step]]:
+        """A clip's video, frames and drawn changes."""
         video_index, last_frame = self.clips[clip]
         video = self.video_set.videos[video_index]
-        frames = clip_frames(last_frame, len(video), self.num_frames)
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, clip)))
         size = (video.height, video.width)
         steps = draw_steps(self.recipe, size, self.num_frames, self.short_side, self.long_side, rng)
+        return video, clip_frames(last_frame, len(video), self.num_frames), steps
+
+    def _load(self, clip: int, epoch: int) -> Clip:
+        video, frames, steps = self._draw(clip, epoch)
         images, _ = load_frames(self.video_set, video, frames, steps, self.size_divisor, self.sizes)
         return images, load_targets(self.video_set, video, frames, steps, self.size_divisor, self.sizes)
 
-    def _clips(self, order: list[int], epoch: int) -> Generator[Clip, None, None]:
+    def _clips(self, order: Iterable[int], epoch: int) -> Generator[Clip, None, None]:
         if self.num_workers == 0:
             yield from (self._load(clip, epoch) for clip in order)
             return
@@ -121,3 +137,16 @@ class ClipLoader:
                 yield coming.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def grouped(clips: Iterable[int], size_of: Callable[[int], Size]) -> Iterator[int]:
+    """The clips in groups of GROUP that have one size, each group as soon as it is full; what is left over by size."""
+    waiting: dict[Size, list[int]] = {}
+    for clip in clips:
+        group = waiting.setdefault(size_of(clip), [])
+        group.append(clip)
+        if len(group) == GROUP:
+            yield from group
+            group.clear()
+    for _, group in sorted(waiting.items()):
+        yield from group

@@ -89,9 +89,11 @@ def standard_deviation(x: Tensor) -> Tensor:
 
 
 def every_operator() -> None:
-    """Those of the GPU check, forward and backward, eager and compiled."""
+    """Those of the GPU check, forward and backward, eager and compiled, in both precisions."""
     for name in operators.CASES:
         operators.run(name, 0)
+        if name not in operators.FLOAT32:
+            operators.run(name, 0, "fp16")
 
 
 def explain(part: Callable[[], None]) -> str | None:

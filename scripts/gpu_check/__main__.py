@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from scripts.gpu_check.processes import Row, rows_of, shown
-from scripts.gpu_check.training import benchmark_rows, training_rows
+from scripts.gpu_check.steps import step_rows
+from scripts.gpu_check.training import benchmark_rows, ranks_rows, training_rows
 from vistr import gpu_runtime
 
 GOLDEN = {"paper": ("r50_plain", "r50_padded", "r50_empty", "r101_plain"), "small": ("r50_plain",)}
-SECTIONS = ("runtime", "versions", "operators", "golden", "training", "benchmark")
-# Relative to the largest value of the array.
-OPERATOR_TOLERANCE = {"cpu": 1e-4, "gpu": 1e-3}
+SECTIONS = ("runtime", "versions", "operators", "optimizer", "golden", "training", "ranks", "steps", "benchmark")
+# Relative to the largest value of the array. Half precision has three decimal digits, which sums use up.
+OPERATOR_TOLERANCE = {("cpu", "fp32"): 1e-4, ("gpu", "fp32"): 1e-3, ("cpu", "fp16"): 0.05, ("gpu", "fp16"): 0.05}
 
 
 def main() -> int:
@@ -69,30 +70,42 @@ def section_rows(section: str, device: str, size: str, folder: Path) -> Iterator
         if why:
             yield Row("the device computes", False, why)
     elif section == "operators":
-        yield from operator_rows(device, folder)
+        for precision in ("fp32", "fp16"):
+            yield from operator_rows(device, precision, folder / precision)
     elif section == "golden":
         for case in GOLDEN[size]:
             rows, why = rows_of(["golden", device, case], minutes=30)
             yield from rows
             if why:
                 yield Row(case, False, why)
+    elif section == "optimizer":
+        for part in (["optimizer", device], ["convolution", device, size]):
+            rows, why = rows_of(part, minutes=20)
+            yield from rows
+            if why:
+                yield Row(part[0], False, why)
     elif section == "training":
         yield from training_rows(device, folder)
+    elif section == "ranks":
+        yield from ranks_rows(device, folder)
+    elif section == "steps":
+        for precision in ("fp32", "fp16"):
+            yield from step_rows(device, size, precision, folder)
     else:
         for precision in ("fp32", "fp16"):
             yield from benchmark_rows(device, size, precision, folder)
 
 
-def operator_rows(device: str, folder: Path) -> Iterator[Row]:
-    """Every operator on the device, with its kernels, against the CPU with the kernels that are tested there."""
-    names = json.loads(rows_of(["names", "cpu"], minutes=5)[0][0].figure)
+def operator_rows(device: str, precision: str, folder: Path) -> Iterator[Row]:
+    """Every operator on the device, with its kernels, against the CPU's float32 with those that are tested there."""
+    names = json.loads(rows_of(["names", "cpu", precision], minutes=5)[0][0].figure)
     truth, other = folder / "truth", folder / "device"
-    for place, which, kernels in ((truth, "cpu", "gather"), (other, device, "native")):
-        place.mkdir()
-        for row in all_operators(names, which, kernels, place):
+    for place, which, kernels, how in ((truth, "cpu", "gather", "fp32"), (other, device, "native", precision)):
+        place.mkdir(parents=True)
+        for row in all_operators(names, which, kernels, how, place):
             if not row.passed:
-                yield Row(f"{row.name} ({which}, {kernels} kernels)", False, row.figure)
-    limit = OPERATOR_TOLERANCE[device]
+                yield Row(f"{row.name} ({which}, {kernels} kernels, {how})", False, row.figure)
+    limit = OPERATOR_TOLERANCE[device, precision]
     for name in names:
         files = [place / f"{name}.npz" for place in (truth, other)]
         if not all(file.exists() for file in files):
@@ -108,15 +121,17 @@ def operator_rows(device: str, folder: Path) -> Iterator[Row]:
             for i in (0, 1)
         }
         figure = ", ".join(f"{part} {error:.1g}" for part, error in worst.items())
-        yield Row(name, all(error <= limit for error in worst.values()), f"{figure} (limit {limit:g})")
+        yield Row(
+            f"{name}, {precision}", all(error <= limit for error in worst.values()), f"{figure} (limit {limit:g})"
+        )
 
 
-def all_operators(names: list[str], device: str, kernels: str, folder: Path) -> list[Row]:
+def all_operators(names: list[str], device: str, kernels: str, precision: str, folder: Path) -> list[Row]:
     """Rows of all cases: behind one that ends its process, the next process goes on."""
     rows: list[Row] = []
     left = list(names)
     while left:
-        found, why = rows_of(["operators", device, kernels, json.dumps(left), str(folder)], minutes=30)
+        found, why = rows_of(["operators", device, kernels, precision, json.dumps(left), str(folder)], minutes=30)
         rows += found
         left = left[len(found) :]
         if why and left:

@@ -25,6 +25,8 @@ from vistr.models.masks import AttentionMap
 
 Array = np.ndarray
 Case = tuple[Callable[..., Tensor], list[Array]]
+# What the network computes in float32 also where the rest is in half precision.
+FLOAT32 = ("class loss", "generalised IoU", "focal and dice loss", "box head")
 CASES: dict[str, Callable[[np.random.Generator], Case]] = {}
 
 
@@ -42,15 +44,19 @@ def normal(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> Array:
     return (rng.standard_normal(shape) * scale).astype(np.float32)
 
 
-def run(name: str, seed: int) -> dict[str, Array]:
-    """Output and gradients of a case, eager and compiled: {"eager_0": output, "eager_1": gradient of input 0, ...}."""
+def run(name: str, seed: int, precision: str = "fp32") -> dict[str, Array]:
+    """Output and gradients of a case, eager and compiled: {"eager_0": output, "eager_1": gradient of input 0, ...}.
+
+    With "fp16" the inputs are of half precision.
+    """
     rng = np.random.default_rng([seed, *name.encode()])
     # Layers draw their weights from here.
     np.random.seed(seed)
     operator, inputs = CASES[name](rng)
-    tensors = [Tensor(array) for array in inputs]
+    dtype = np.float16 if precision == "fp16" else np.float32
+    tensors = [Tensor(array.astype(dtype)) for array in inputs]
     out = operator(*tensors)
-    weights = Tensor(normal(rng, *out.shape))
+    weights = Tensor(normal(rng, *out.shape).astype(dtype))
     gradient = ms.grad(weighted_by(operator, weights), tuple(range(len(inputs))))
 
     def forward(*some: Tensor) -> Tensor:

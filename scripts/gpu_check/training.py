@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from scripts.gpu_check.processes import ROOT, Row, overrides, run
+from vistr import gpu_runtime
 
 NUM_STEPS = 20
 TRAINING = overrides(
@@ -70,9 +71,32 @@ class Following:
             yield Row(f"{name}: gradients stay finite", updates >= NUM_STEPS - 5, figure)
 
 
-def train(device: str, precision: str, folder: Path) -> tuple[list[dict[str, Any]], str | None]:
+def ranks_rows(device: str, folder: Path) -> Iterator[Row]:
+    """Do two processes follow one with a batch of two? By NCCL on GPUs, where there are two."""
+    name = "two processes follow one"
+    if device == "gpu" and (count := gpu_runtime.num_gpus()) < 2:
+        yield Row(name, True, f"not tried: {count} GPU")
+        return
+    alone, why = train(device, "fp32", folder / "one", "optimizer.batch_size=2")
+    if why is None:
+        both, why = train(device, "fp32", folder / "two", processes=2)
+    if why:
+        yield Row(name, False, why)
+        return
+    pairs = [(a["loss"], b["loss"]) for a, b in zip(alone, both, strict=False)]
+    off = max(abs(b / a - 1) for a, b in pairs[:3])
+    figure = f"the first {len(pairs[:3])} losses off by {off:.2g} (limit 0.01), {len(both)} steps"
+    yield Row(name, bool(off <= 0.01) and len(both) == len(alone), figure)
+
+
+def train(
+    device: str, precision: str, folder: Path, *more: str, processes: int = 1
+) -> tuple[list[dict[str, Any]], str | None]:
     """The records of a training run's steps; why it failed, if it did."""
     command = [sys.executable, str(ROOT / "run.py"), *TRAINING, f"device={device}", f"device.precision={precision}"]
+    if processes > 1:
+        command = [str(ROOT / "scripts/launch"), str(processes), *command]
+    command += more
     # From random weights gradients are large, and steps that overflow would have no counterpart on the CPU.
     command.append("device.loss_scale=64")
     why = run([*command, f"outputs={folder / 'outputs'}", f"hydra.run.dir={folder / 'run'}"], minutes=30)

@@ -163,7 +163,9 @@ def load(folder: Path) -> None:
 
 
 def counts() -> Counts:
-    """What was asked of the stand-ins that this process has loaded."""
+    """What was asked of the stand-ins that this process has loaded; nothing where it has a real GPU, or none."""
+    if not gpu_runtime.load_stand_ins():
+        return Counts(0, 0, 0, 0, 0, 0)
     launches = sum(ctypes.c_long.in_dll(ctypes.CDLL(name), "vistr_launches").value for name in COUNTING)
     runtime = ctypes.CDLL("libcudart.so.11.0")
     copies, size = ((ctypes.c_long * 4).in_dll(runtime, f"vistr_{name}") for name in ("copies", "bytes"))

@@ -1,4 +1,4 @@
-"""Training steps and an inference on the stand-ins of a GPU: what they hold, launch, copy, and cost the host."""
+"""Training steps and an inference on a GPU, or on the stand-ins of one: what they hold, launch, copy and cost."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import mindspore as ms
 
 from vistr.apart import answer_request
 from vistr.config.compose import from_dict
+from vistr.device import DeviceName, peak_memory_gb, use_device
 from vistr.devices import stand_ins
 from vistr.layers.dropout import step_noise
 from vistr.layers.memory import release
@@ -23,19 +24,22 @@ from vistr.tasks.training_parts import make_optimizer, make_plan, make_schedule,
 NUM_CATEGORIES = 40
 
 
-def rehearse(request: dict[str, Any], _: Path) -> dict[str, Any]:
-    """Figures of a training step for every number of objects, and of one inference."""
+def measure_steps(request: dict[str, Any], _: Path) -> dict[str, Any]:
+    """Figures of training steps, [height, width, objects] each, and of an inference at the first one's size.
+
+    One after the other in this process, on black clips: graphs hold what they hold in a run that meets all of them.
+    """
     config = from_dict(request["config"])
+    device = use_device(config.device.target, config.device.id)
     model = build_model(config, NUM_CATEGORIES)
     step = make_step(config, model)
     optimizer = make_optimizer(config, model, step)
     rates, scale = make_schedule(config).rates(0, 0), make_plan(config).loss_scale or 1.0
     noise = step_noise(config.transformer.dropout, config.seed, 0)
-    clips = config.optimizer.batch_size
-    shape = (clips, config.num_frames, request["height"], request["width"])
+    clips, repeats = config.optimizer.batch_size, config.task.repeats
 
-    def train(num_objects: int) -> Callable[[], None]:
-        batch = empty_batch(*shape, num_objects * clips)
+    def train(height: int, width: int, num_objects: int) -> Callable[[], None]:
+        batch = empty_batch(clips, config.num_frames, height, width, num_objects * clips)
 
         def run() -> None:
             gradients = step(batch, noise, None, scale).gradients
@@ -44,30 +48,34 @@ def rehearse(request: dict[str, Any], _: Path) -> dict[str, Any]:
 
         return run
 
+    height, width, _ = request["steps"][0]
+
     def infer() -> None:
-        batch = empty_batch(1, *shape[1:], 0)
+        batch = empty_batch(1, config.num_frames, height, width, 0)
         outputs = model(batch.frames, batch.padding)
         outputs.logits.asnumpy(), outputs.masks.asnumpy()
 
-    repeats = config.task.repeats
+    training = [
+        {"height": h, "width": w, "objects": n, **measure(train(h, w, n), repeats, device)}
+        for h, w, n in request["steps"]
+    ]
     return {
-        "training": [{"objects": n, **measure(train(n), repeats)} for n in request["objects"]],
-        "inference": {"objects": config.num_instances, **measure(infer, repeats)},
+        "training": training,
+        "inference": {"objects": config.num_instances, **measure(infer, repeats, device)},
     }
 
 
-def measure(run: Callable[[], None], repeats: int) -> dict[str, float]:
-    """What one of several equal runs takes, the first of which also compiles."""
+def measure(run: Callable[[], None], repeats: int, device: DeviceName) -> dict[str, Any]:
+    """What one of several equal runs takes, the first of which also compiles; calls are counted on stand-ins alone."""
     ms.runtime.reset_peak_memory_stats()
     first = seconds_of(run)
-    seconds = []
+    seconds, before = [], stand_ins.counts()
     for _ in range(repeats):
         before = stand_ins.counts()
         seconds.append(seconds_of(run))
-        counted = stand_ins.counts() - before
-    median = statistics.median(seconds)
+    counted, median = stand_ins.counts() - before, statistics.median(seconds)
     return {
-        "peak_gb": ms.runtime.max_memory_allocated() / 1e9,
+        "peak_gb": peak_memory_gb(device),
         "held_gb": ms.runtime.memory_allocated() / 1e9,
         "launches": counted.launches,
         "host_seconds": median,
@@ -81,7 +89,7 @@ def measure(run: Callable[[], None], repeats: int) -> dict[str, float]:
 
 
 def seconds_of(run: Callable[[], None]) -> float:
-    """How long it takes."""
+    """How long it takes, the device included."""
     started = time.perf_counter()
     run()
     ms.runtime.synchronize()
@@ -89,8 +97,8 @@ def seconds_of(run: Callable[[], None]) -> float:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The process that rehearses."""
-    return answer_request(arguments, rehearse)
+    """The process that measures."""
+    return answer_request(arguments, measure_steps)
 
 
 if __name__ == "__main__":

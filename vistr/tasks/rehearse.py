@@ -56,9 +56,10 @@ def run(config: Config) -> dict[str, float]:
     network = f"{config.backbone.name}, {size}, {config.device.precision}"
     logger.info("rehearsing %s on kernels that do nothing; compiling takes minutes", network)
     device = replace(config.device, target="gpu", id=0, keep_graphs=False)
-    request = {"config": to_dict(replace(config, device=device)), "height": height, "width": width, "objects": objects}
+    steps = [[height, width, n] for n in objects]
+    request = {"config": to_dict(replace(config, device=device)), "steps": steps}
     environment = {**os.environ, gpu_runtime.STAND_INS: str(stand_ins.ready()), "GLOG_v": "3"}
-    found = ask_apart("vistr.tasks.idle_steps", request, environment=environment)
+    found = ask_apart("vistr.tasks.device_steps", request, environment=environment)
     if "traceback" in found:
         raise RuntimeError(found["traceback"])
     if "error" in found:

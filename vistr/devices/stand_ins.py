@@ -111,6 +111,9 @@ def build(folder: Path) -> None:
     wanted = symbols("--undefined-only", plugin)
     for wheel, name in gpu_runtime.LIBRARIES:
         compile_library(folder / "nvidia" / wheel / "lib" / name, of_library(name, wanted))
+    collectives = symbols("--undefined-only", plugin.parent / "gpu11.6/libnvidia_collective.so")
+    nccl = folder / "nvidia/nccl/lib" / gpu_runtime.NCCL
+    compile_library(nccl, [symbol for symbol in collectives if symbol.startswith("nccl")])
     compile_library(folder / gpu_runtime.DRIVER, of_library(gpu_runtime.DRIVER, wanted))
     compile_library(folder / KERNELS, sorted(set(wanted) & set(symbols("--defined-only", kernels))))
     (folder / "complete").touch()

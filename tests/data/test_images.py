@@ -136,6 +136,11 @@ def test_all_frames_of_a_file_are_counted_and_read(suffix: str, tmp_path: Path) 
         read_image(path)
 
 
+def test_an_mpo_is_read_whatever_its_list_of_places_says(tmp_path: Path) -> None:
+    path = animation(tmp_path / "burst.mpo", [(32, 16)] * 8)  # as Pillow writes it
+    assert [round(np.asarray(frame)[4, 4, 0] / 20) for frame, _ in read_frames(path)] == list(range(1, 9))
+
+
 def test_gain_maps_previews_and_masks_are_no_frames(tmp_path: Path) -> None:
     # Phones put a second picture behind a JPEG: Pillow calls such a file an MPO.
     animation(tmp_path / "a.mpo", [(32, 16), (8, 4)]).rename(tmp_path / "photo.jpg")

@@ -159,7 +159,10 @@ def _frames(image: Image.Image) -> list[int]:
                 kept.append(number)
     elif isinstance(image, MpoImageFile):
         kept, size = [], image.size
-        for number in range(1 if Path(str(image.filename)).suffix.lower() != ".mpo" else count):
+        path = Path(str(image.filename))
+        if path.suffix.lower() == ".mpo":
+            _mend_offsets(image, path)
+        for number in range(count if path.suffix.lower() == ".mpo" else 1):
             image.seek(number)
             if image.size == size:
                 kept.append(number)
@@ -168,6 +171,13 @@ def _frames(image: Image.Image) -> list[int]:
     kept = kept or [0]
     image.seek(kept[0])
     return kept
+
+
+def _mend_offsets(image: MpoImageFile, path: Path) -> None:
+    """Take the places of an MPO's pictures from the file: what Pillow itself writes is wrong from the fourth on."""
+    starts = [0, *(match.end() for match in re.finditer(rb"\xff\xd9\0*(?=\xff\xd8\xff)", path.read_bytes()))]
+    if len(starts) == image.n_frames:
+        image._MpoImageFile__mpoffsets = starts  # type: ignore[attr-defined]
 
 
 def _orientation(image: Image.Image) -> int:

@@ -38,7 +38,7 @@ from vistr.hub import is_remote
 log = logging.getLogger(__name__)
 
 # What composing raises when the user's keys or files are at fault; ValueError and TypeError are Hydra's own.
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError)
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, RecursionError)
 
 # What a checkpoint fixes, and the keys in there that do not shape the network.
 _MODEL = ("backbone", "transformer", "num_frames", "num_instances", "sequence_head")
@@ -182,7 +182,7 @@ def _compose(overrides: Sequence[str], mode: RunMode = RunMode.RUN, *, with_hydr
             search_path.prepend("command-line", f"file://{_sources.extra}", SearchPathQuery(provider="schema"))
         hydra = Hydra.create_main_hydra2("vistr", search_path)
         composed = hydra.compose_config(_sources.name, list(overrides), mode, from_shell=False)
-    except (*COMPOSITION_ERRORS, OSError) as error:
+    except (*COMPOSITION_ERRORS, AssertionError, OSError) as error:  # of files that others wrote
         raise UserError(explain(error, overrides)) from error
     finally:
         GlobalHydra.instance().clear()

@@ -242,6 +242,7 @@ MISTAKES = [
     ("+num_frames=3", "num_frames", "without the +"),
     ("run_dir=here", "run_dir=here", "outputs="),
     ("outputs=", "outputs=", "empty"),
+    ("dataset.augmentation.resize_short=[[3,4]]", "dataset.augmentation.resize_short=", "single numbers"),
     ("resume=", "resume=", "empty"),
     ("optimize=mAP", "optimize=mAP", "AP"),
     ("optimize=accuracy", "optimize=accuracy", "AP50"),

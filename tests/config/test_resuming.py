@@ -101,7 +101,8 @@ def test_nothing_a_folder_names_is_executed_or_looked_up(
 ) -> None:
     evil = "+hydra.callbacks.evil={_target_: os.mkdir, path: PWNED}"
     folder = older(tmp_path / "run", {"seed": 5}, "seed=5", evil, "hydra.searchpath=[/x]", "+a.b=1")
-    config = load_config([f"resume={folder}"])
+    with caplog.at_level(logging.INFO):
+        config = load_config([f"resume={folder}"])
     assert config.overrides == ["seed=5", f"resume={folder}"]
     assert "hydra.callbacks.evil" in caplog.text
     monkeypatch.setenv("USER_SECRET", "hunter2")

@@ -23,6 +23,7 @@ from vistr.errors import MAX_SENTENCE, UserError, shortened
         {"seed": "???"},
         {"num_frames": "abc"},
         {"num_frames": [1, 2]},
+        {"dataset": {"augmentation": {"resize_short": [[96]]}}},
         {"backbone": 3},
         {"no_such_key": 1},
         {"backbone": {"_target_": "os.system"}},
@@ -86,9 +87,9 @@ def test_references_to_keys_of_the_same_file_take_their_values_and_others_stay()
 
 def test_references_that_multiply_stay_text() -> None:
     config = {f"k{i}": f"${{k{i + 1}}}" * 50 for i in range(30)} | {"k30": "x" * 1000}
-    started = time.monotonic()
+    started = time.process_time()
     assert len(str(own_references(config))) < 2_000_000
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 ALIASES = "a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*{'a' if i == 0 else f'b{i - 1}'}, *a]\n" for i in range(20))
@@ -110,11 +111,11 @@ ALIASES = "a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*{'a' if i == 0 else f'b{i -
 def test_a_file_that_is_no_plain_yaml_is_one_sentence_at_once(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_bytes(content)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(UserError, match=r"config\.yaml cannot be read") as caught:
         read_yaml(file)
     assert len(str(caught.value)) <= MAX_SENTENCE
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_a_long_value_keeps_its_start_and_its_end() -> None:

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from vistr.config.schema import PATH_KEYS, Config
-from vistr.errors import UserError
+from vistr.errors import UserError, shortened
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "backbone.name": ("r10", "r18", "r34", "r50", "r101"),
@@ -123,6 +123,8 @@ def check_ranges(config: Config) -> None:
         for key in keys:
             value = attrgetter(key)(config)
             entries = value if isinstance(value, list) else [value]
+            if any(isinstance(entry, list | dict) for entry in entries):
+                raise UserError(f"{key}={shortened(value)} has the wrong type: it must be a list of single numbers.")
             if any(entry is not None and not holds(entry) for entry in entries):
                 raise UserError(f"{key}={value} is out of range: it must be {words}.")
 

@@ -95,7 +95,7 @@ def lay_over(
     recorded = recorded_overrides(folder)
     strange = [one for one in recorded if not is_known(override_key(one))]
     if strange:
-        log.warning("resume=: left out of what its folder says was typed: %s", shortened(", ".join(strange), 200))
+        log.info("resume=: left out of what its folder says was typed: %s", shortened(", ".join(strange), 200))
     kept = [one for one in recorded if one not in strange and override_key(one) not in (*typed, "init", "resume")]
     return settings, [*kept, *overrides], _changes(stored, settings)
 

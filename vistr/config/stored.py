@@ -126,6 +126,8 @@ def _not_plain(value: Any, depth: int = 0) -> str | None:
         if strange is not None:
             return f"has the key {shortened(repr(strange), 40)}"
         value = list(value.values())
+    elif isinstance(value, list) and any(isinstance(one, list | dict) for one in value):
+        return "holds a list of more than single values"
     if isinstance(value, list):
         return next((found for one in value if (found := _not_plain(one, depth + 1)) is not None), None)
     if isinstance(value, str) and ("${" in value or value == "???"):

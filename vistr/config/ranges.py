@@ -125,7 +125,9 @@ def check_ranges(config: Config) -> None:
             entries = value if isinstance(value, list) else [value]
             if any(isinstance(entry, list | dict) for entry in entries):
                 raise UserError(f"{key}={shortened(value)} has the wrong type: it must be a list of single numbers.")
-            if any(entry is not None and not holds(entry) for entry in entries):
+            # A reference (${...}) in a list may be to text.
+            numbers = (int, float)
+            if any(entry is not None and not (isinstance(entry, numbers) and holds(entry)) for entry in entries):
                 raise UserError(f"{key}={value} is out of range: it must be {words}.")
 
 

@@ -68,7 +68,7 @@ def plain_config(saved: Any, source: str = "The checkpoint's configuration") -> 
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), saved)
         OmegaConf.to_object(merged)
-    except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
+    except (OmegaConfBaseException, ValueError, TypeError, RecursionError, OverflowError) as error:
         reason = shortened(explain(error, ()), 160)
         raise UserError(f"{source} does not fit this version of the code: {reason}") from error
     return cast(DictConfig, merged)

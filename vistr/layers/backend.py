@@ -73,8 +73,8 @@ def sums_natively() -> bool:
 
 
 def limits(*, less_memory: bool = False) -> Limits:
-    """How much new layers take at a time; with `less_memory` the masks of one object, and less of the backbone."""
+    """How much new layers take at a time; with `less_memory` half as many objects' masks, and less of the backbone."""
     found = GPU_LIMITS if _current == "gpu" else CPU_LIMITS
     if not less_memory:
         return found
-    return replace(found, loss_pixels=0, backbone_pixels=min(found.backbone_pixels, 2_000_000))
+    return replace(found, loss_pixels=found.loss_pixels // 2, backbone_pixels=min(found.backbone_pixels, 2_000_000))

@@ -33,6 +33,7 @@ class MultiHeadAttention(nn.Cell):
         self.attend = Attend(num_heads, None)
         self.attend_with_dropout = Attend(num_heads, site)
         self.rows_by_columns = ops.MatMul(transpose_b=True)
+        self.thirds = ops.Split(0, 3)
 
     def construct(
         self, query: Tensor, key: Tensor, value: Tensor, blocked: Tensor | None, noise: Tensor | None
@@ -40,17 +41,18 @@ class MultiHeadAttention(nn.Cell):
         if blocked is None:
             blocked = ops.zeros(key.shape[:2], key.dtype)
         blocked = blocked.astype(key.dtype)
-        q, k, v = self.project(query, 0) * self.scale, self.project(key, 1), self.project(value, 2)
+        # Split, not sliced: the gradient of every slice would be as large as the whole.
+        weights = self.thirds(self.in_proj_weight.astype(key.dtype))
+        biases = self.thirds(self.in_proj_bias)
+        q = self.project(query, weights[0], biases[0]) * self.scale
+        k, v = self.project(key, weights[1], biases[1]), self.project(value, weights[2], biases[2])
         if noise is None:
             return self.out_proj(self.attend(q, k, v, blocked, blocked))
         return self.out_proj(self.attend_with_dropout(q, k, v, blocked, noise))
 
-    def project(self, x: Tensor, part: int) -> Tensor:
+    def project(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """One of the three input projections."""
-        channels = self.channels
-        weight = self.in_proj_weight[part * channels : (part + 1) * channels].astype(x.dtype)
-        bias = self.in_proj_bias[part * channels : (part + 1) * channels]
-        return add_bias(self.rows_by_columns(x.reshape(-1, channels), weight), bias).reshape(x.shape)
+        return add_bias(self.rows_by_columns(x.reshape(-1, self.channels), weight), bias).reshape(x.shape)
 
 
 class Attend(nn.Cell):

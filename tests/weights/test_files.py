@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from tests.numeric import random
 from vistr.errors import UserError
 from vistr.weights import files
-from vistr.weights.files import parse, read_weight_file
+from vistr.weights.files import find_weights, parse, read_weight_file
 
 ARRAYS = {"a.weight": random(0, 3, 4), "a.bias": random(1, 3).astype(np.float16)}
 
@@ -190,3 +190,10 @@ def test_whatever_happens_to_the_reading_process_costs_one_sentence(
     with pytest.raises(UserError, match=words) as error:
         read_weight_file(tmp_path / "weights.npy")
     assert str(tmp_path / "weights.npy") in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 3000, "a/" * 3000, "w\0.pth", ""])
+def test_a_name_that_is_none_is_one_sentence(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist") as error:
+        find_weights(tmp_path / name)
+    assert len(str(error.value)) <= 300

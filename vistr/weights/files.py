@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from vistr.apart import ask_apart
-from vistr.errors import UserError
+from vistr.errors import UserError, shortened
+from vistr.files import is_file, is_folder, working_folder
 from vistr.hub import local_file
 from vistr.stand_ins import refuse_stand_in
 from vistr.weights.mindspore_file import read_mindspore
@@ -39,10 +39,12 @@ def find_weights(name: Path | str) -> Path:
     UserError where there is none.
     """
     path = local_file(name)
-    if path.is_dir():
+    if is_folder(path):
         path = path / "checkpoints" / "last.safetensors"
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: name a file of weights, or a run's folder that holds checkpoints")
+    if not is_file(path):
+        raise UserError(
+            f"{shortened(path, 150)} does not exist: name a file of weights, or a run's folder that holds checkpoints"
+        )
     refuse_stand_in(path)
     return path
 
@@ -55,8 +57,8 @@ def read_weight_file(path: Path) -> WeightFile:
     """
     if _format(path) == "safetensors":
         return parse(path)
-    with tempfile.TemporaryDirectory(prefix="vistr-weights-") as folder:
-        arrays = Path(folder) / "arrays.safetensors"
+    with working_folder("vistr-weights-") as folder:
+        arrays = folder / "arrays.safetensors"
         minutes = _MINUTES + _MINUTES_A_GIGABYTE * path.stat().st_size / 1e9
         request = {"path": str(path), "arrays": str(arrays)}
         answer = ask_apart(_PROCESS, request, limit_minutes=minutes)

@@ -142,8 +142,10 @@ def codes(folder: Path) -> Maker:
         segment = rng.choice(sound)
         if isinstance(segment, dict) and isinstance(segment["counts"], str) and rng.random() < 0.5:
             drawn = "".join(chr(rng.randrange(48, 112)) for _ in range(rng.randrange(1, 12)))
-            segment = {**segment, "counts": rng.choice([drawn, change_text(segment["counts"], rng)])}
-        change, changed = change_json(segment, rng) if rng.random() < 0.7 else ("counts", segment)
+            changed = {**segment, "counts": rng.choice([drawn, change_text(segment["counts"], rng)])}
+            change = "counts"
+        else:
+            change, changed = change_json(segment, rng)
         return Case(change, {path.name: json.dumps(changed).encode("utf-8", "surrogatepass")}, read)
 
     return make

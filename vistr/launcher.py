@@ -29,7 +29,7 @@ from vistr.errors import UserError
 from vistr.files import make_working_folder
 from vistr.host_channel import JOIN_SECONDS
 from vistr.other_launchers import started_by_another
-from vistr.parallel import HUB, KEY
+from vistr.parallel import HUB, KEY, LOCAL_RANKS
 from vistr.results.claims import named_folder, new_folder, require_idle
 from vistr.streams import outlive_readers
 from vistr.training.stopping import StopRequests
@@ -184,6 +184,7 @@ class Launch:
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
         environment["PYTHONUNBUFFERED"] = "1"
         cores = len(os.sched_getaffinity(0))
+        environment[LOCAL_RANKS] = str(self.options.processes)
         environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // self.options.processes)))
         return environment
 

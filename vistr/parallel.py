@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Set by the launcher: host:port of the first process, and the key that the others show it.
 HUB, KEY = "VISTR_HUB", "VISTR_KEY"
+# And how many processes it starts on this machine.
+LOCAL_RANKS = "VISTR_LOCAL_RANKS"
 # Gradients are joined into pieces of this many numbers: one message takes a fifth of the time of many.
 NUMBERS_A_MESSAGE = 8_000_000
 
@@ -46,6 +48,11 @@ def local_rank() -> int:
 def num_ranks() -> int:
     """Processes of this run."""
     return int(os.environ.get("MS_WORKER_NUM", "1")) if HUB in os.environ else 1
+
+
+def num_local_ranks() -> int:
+    """Processes of this run on this machine."""
+    return int(os.environ.get(LOCAL_RANKS, "1")) if num_ranks() > 1 else 1
 
 
 def environment_alone() -> dict[str, str]:

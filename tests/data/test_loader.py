@@ -82,7 +82,11 @@ def test_start_resumes_exactly_and_decodes_nothing_before(tiny, num_workers, mon
     whole = list(make(video_set).epoch(2))
     decoded = []
     original = loader_module.load_frames
-    monkeypatch.setattr(loader_module, "load_frames", lambda *args: (decoded.append(args[2][-1]), original(*args))[1])
+    monkeypatch.setattr(
+        loader_module,
+        "load_frames",
+        lambda *args, **options: (decoded.append(args[2][-1]), original(*args, **options))[1],
+    )
     resumed = list(make(video_set, num_workers=num_workers).epoch(2, start=6))
     assert_same(whole[3:], resumed)
     assert len(decoded) == 9 - 3 * 2
@@ -152,7 +156,7 @@ def test_without_a_recipe_clips_are_only_resized(tiny):
 def test_a_clip_for_evaluation_says_what_is_padding(tiny):
     video_set = tiny(2).read()
     frames, padding, size = clip_for_evaluation(video_set, [0, 1, 0], 30, 60, 32)
-    assert frames.shape == (1, 3, 3, 32, 64)
+    assert frames.shape == (1, 3, 32, 64, 3)
     assert size == (30, 40)
     assert (~padding).sum() == 3 * 30 * 40
     np.testing.assert_array_equal(frames[:, 0], frames[:, 2])
@@ -188,7 +192,9 @@ def test_no_more_than_the_window_is_decoded_ahead(tiny, monkeypatch):
     video_set = tiny(12).read()
     started = []
     original = loader_module.load_frames
-    monkeypatch.setattr(loader_module, "load_frames", lambda *args: (started.append(1), original(*args))[1])
+    monkeypatch.setattr(
+        loader_module, "load_frames", lambda *args, **options: (started.append(1), original(*args, **options))[1]
+    )
     batches = make(video_set, num_workers=2, batch_size=1, prefetch=3).epoch(0)
     next(batches)
     deadline = time.monotonic() + 60

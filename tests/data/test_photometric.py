@@ -57,6 +57,15 @@ def test_pixels_are_those_of_the_hsv_formulas(pixels, distortion, monkeypatch):
     np.testing.assert_array_equal(pixels, before)
 
 
+@pytest.mark.parametrize("channels", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize(
+    "values", [{}, {"brightness": -20.5}, {"contrast": 1.3, "brightness": 9, "contrast_last": True}]
+)
+def test_a_table_of_values_gives_what_computing_every_pixel_gives(pixels, values, channels):
+    distortion = Distortion(channels=channels, **values)
+    np.testing.assert_array_equal(distort(pixels, distortion), photometric._distorted(pixels, distortion))
+
+
 def test_no_distortion_changes_nothing(pixels):
     np.testing.assert_array_equal(distort(pixels, Distortion()), pixels)
 

@@ -38,8 +38,8 @@ class BrightSpot:
         self.label, self.clips = label, deque[list[int]](maxlen=20)
 
     def __call__(self, images: np.ndarray, padding: np.ndarray) -> Any:
-        _, num_frames, _, height, width = images.shape
-        red = np.rint((images[0, :, 0] * 0.229 + 0.485) * 255)
+        _, num_frames, height, width, _ = images.shape
+        red = images[0, ..., 0]
         valid = ~padding[0, 0]
         inside = valid.any(1).sum(), valid.any(0).sum()
         self.clips.append([int(value) for value in red[:, inside[0] - 1, inside[1] - 1]])

@@ -110,7 +110,7 @@ def test_the_empty_batch_has_the_objects_it_should(clips: int, objects: int) -> 
     counts = [len(target.labels) for target in batch.targets]
     assert (len(counts), bucket(sum(counts), 10 * clips)) == (clips, objects)
     assert max(counts) - min(counts) <= 1
-    assert batch.frames.shape == (clips, 2, 3, 32, 64)
+    assert batch.frames.shape == (clips, 2, 32, 64, 3)
 
 
 def test_a_training_loads_all_that_was_compiled_for_it(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class Dataset:
     size_divisor: int = 32
     few_sizes: bool | None = None
     num_instances: int = 10
-    num_workers: int = 2
+    num_workers: int | None = None
     clip_overlap: float = 0.5
     augmentation: Augmentation = field(default_factory=Augmentation)
     num_videos: int = 16

@@ -31,9 +31,9 @@ class ClipTargets:
 
 @dataclass
 class Batch:
-    """frames [B, T, 3, H, W] normalised RGB, 0 where padding [B, T, H, W] is True; one target a clip."""
+    """frames [B, T, H, W, 3] RGB, 0 where padding [B, T, H, W] is True; one target a clip."""
 
-    frames: NDArray[np.float32]
+    frames: NDArray[np.uint8]
     padding: NDArray[np.bool_]
     targets: list[ClipTargets]
 

@@ -67,11 +67,23 @@ def read_image(path: Path, place: str | None = None) -> Image.Image:
     Pictures of more than 8 bits are scaled to 8 (see `black_and_white`). FileNotFoundError where there is no file;
     UserError where it is no picture, is damaged, or holds several frames.
     """
+    return read_reduced(path, place, None)[0]
+
+
+def read_reduced(path: Path, place: str | None, least: tuple[int, int] | None) -> tuple[Image.Image, tuple[int, int]]:
+    """`read_image`, and the (width, height) that the picture has in full.
+
+    With `least` a JPEG may come at a half, a quarter or an eighth of its size, decoded in less time, but not under this
+    (height, width).
+    """
     with _opened(path, place) as image:
+        whole = _upright_size(image)
+        if least is not None and whole == image.size:
+            image.draft(None, least[::-1])
         count = len(_frames(image))
         if count > 1:
             raise UserError(f"{place or path} holds {count} pictures, a frame is one: give the file alone, as a video.")
-        return _upright_rgb(image, path)
+        return _upright_rgb(image, path), whole
 
 
 def read_numbers(path: Path) -> NDArray:

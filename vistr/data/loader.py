@@ -17,7 +17,7 @@ from vistr.data.sizes import Size, padded_size
 from vistr.data.transforms import Recipe, Step, draw_steps, shown_pixels
 from vistr.data.videos import Video, VideoSet
 
-Clip = tuple[NDArray[np.float32], ClipTargets]
+Clip = tuple[NDArray[np.uint8], ClipTargets]
 # Clips of one size that come together: a multiple of most numbers of ranks.
 GROUP = 16
 
@@ -119,7 +119,8 @@ class ClipLoader:
 
     def _load(self, clip: int, epoch: int) -> Clip:
         video, frames, steps = self._draw(clip, epoch)
-        images, _ = load_frames(self.video_set, video, frames, steps, self.size_divisor, self.sizes)
+        exact = self.recipe is None
+        images, _ = load_frames(self.video_set, video, frames, steps, self.size_divisor, self.sizes, exact=exact)
         return images, load_targets(self.video_set, video, frames, steps, self.size_divisor, self.sizes)
 
     def _clips(self, order: Iterable[int], epoch: int) -> Generator[Clip, None, None]:

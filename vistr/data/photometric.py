@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -46,6 +46,18 @@ def draw_distortion(rng: np.random.Generator) -> Distortion:
 
 def distort(pixels: NDArray[np.uint8], distortion: Distortion) -> NDArray[np.uint8]:
     """Distorted pixels [height, width, 3] RGB; values stop at 0 and 255 (in the original they wrap round)."""
+    if not distortion.hue and distortion.saturation == 1:
+        # A channel's value depends on nothing else: a table of 256 says it.
+        values = np.arange(256, dtype=np.uint8).reshape(256, 1, 1).repeat(3, axis=2)
+        table = _distorted(values, replace(distortion, channels=(0, 1, 2)))[..., 0].tobytes()
+        changed = np.frombuffer(pixels.tobytes().translate(table), np.uint8).reshape(pixels.shape)
+        if distortion.channels == (0, 1, 2):
+            return changed
+        return np.stack([changed[..., origin] for origin in distortion.channels], axis=-1)
+    return _distorted(pixels, distortion)
+
+
+def _distorted(pixels: NDArray[np.uint8], distortion: Distortion) -> NDArray[np.uint8]:
     source = pixels.reshape(-1, 3)
     result = np.empty_like(source)
     for start in range(0, len(source), _BLOCK):

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vistr.data.clips import Batch, ClipTargets
-from vistr.data.images import image_size, read_image, stored_size
-from vistr.data.segmentation import decode
+from vistr.data.images import image_size, read_reduced, stored_size
+from vistr.data.resampling import frame_steps, reduced_size
+from vistr.data.segmentation import RLE, bounds, decode
 from vistr.data.sizes import Size, padded_size
-from vistr.data.transforms import FloatArray, Step, move_boxes, move_frame, normalise, shown_pixels
+from vistr.data.transforms import FloatArray, FrameStep, Pixels, Step, move_boxes, move_frame, shown_pixels
 from vistr.data.videos import Annotation, Video, VideoSet
 from vistr.errors import UserError
 
@@ -29,19 +30,25 @@ def load_frames(
     steps: Sequence[Step],
     size_divisor: int,
     sizes: Sequence[Size] = (),
-) -> tuple[NDArray[np.float32], tuple[int, int]]:
-    """The clip's frames after `steps`, normalised: [T, 3, H, W] and their unpadded size (height, width).
+    *,
+    exact: bool = True,
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The clip's frames after `steps`: uint8 RGB [T, H, W, 3] and their unpadded size (height, width).
 
-    H and W are padded with 0 at the bottom and right, to one of the sizes or to multiples of size_divisor. UserError
-    names the file, video and frame of an image that is missing, damaged or of another size than its video.
+    H and W are padded with 0 at the bottom and right, to one of the sizes or to multiples of size_divisor. What is not
+    `exact` is faster, and a pixel may differ in brightness a little: frames are decoded at a fraction of their size
+    where the first resize halves them at least, and successive resizes are joined. UserError names the file, video and
+    frame of an image that is missing, damaged or of another size than its video.
     """
     rows, columns = shown_pixels(steps, video.height, video.width)
     height, width = len(rows), len(columns)
-    clip = np.zeros((len(frames), 3, *padded_size(height, width, size_divisor, sizes)), np.float32)
+    clip = np.zeros((len(frames), *padded_size(height, width, size_divisor, sizes), 3), np.uint8)
+    changes: Sequence[FrameStep] = steps if exact else frame_steps(steps)
+    least = None if exact else reduced_size(steps)
     for frame, positions in _positions(frames):
-        image = open_frame(video_set, video, frame)
+        image = open_frame(video_set, video, frame, least)
         for position in positions:
-            normalise(move_frame(steps, image, position), clip[position, :, :height, :width])
+            clip[position, :height, :width] = move_frame(changes, image, position)
     return clip, (height, width)
 
 
@@ -67,8 +74,8 @@ def load_targets(
         object_masks = np.zeros((len(frames), *mask_size), np.uint8)
         for frame, positions in _positions(frames):
             if rle := annotation.segmentations[frame]:
-                # RLEs decode column by column: picking the columns first copies whole runs of memory.
-                object_masks[positions, :height, :width] = decode(rle).T[columns][:, rows].T
+                y, x, seen = _sampled(rle, rows, columns)
+                object_masks[positions, y, x] = seen
         # A crop or the sampling may have removed the object: what counts is what is left of it.
         visible = object_masks.any(axis=(1, 2))
         if visible.any():
@@ -91,28 +98,43 @@ def load_targets(
     )
 
 
-def collate(clips: Sequence[tuple[NDArray[np.float32], ClipTargets]]) -> Batch:
+def _sampled(rle: RLE, rows: Pixels, columns: Pixels) -> tuple[slice, slice, NDArray[np.uint8]]:
+    """The part of mask[rows][:, columns] that the mask's box reaches into, and where it is: much less to copy."""
+    left, top, width, height = (int(side) for side in bounds(rle))
+    inside_y = np.flatnonzero((rows >= top) & (rows < top + height))
+    inside_x = np.flatnonzero((columns >= left) & (columns < left + width))
+    if not len(inside_y) or not len(inside_x):
+        return slice(0), slice(0), np.zeros((0, 0), np.uint8)
+    y, x = slice(inside_y[0], inside_y[-1] + 1), slice(inside_x[0], inside_x[-1] + 1)
+    # RLEs decode column by column: picking the columns first copies whole runs of memory.
+    return y, x, decode(rle).T[columns[x]][:, rows[y]].T
+
+
+def collate(clips: Sequence[tuple[NDArray[np.uint8], ClipTargets]]) -> Batch:
     """Clips as one batch, padded at the bottom and right to the largest; their masks are padded alike."""
-    height, width = (max(frames.shape[axis] for frames, _ in clips) for axis in (2, 3))
+    height, width = (max(frames.shape[axis] for frames, _ in clips) for axis in (1, 2))
     length = len(clips[0][0])
     padding = np.ones((len(clips), length, height, width), np.bool_)
     for index, (_, targets) in enumerate(clips):
         padding[index, :, : targets.size[0], : targets.size[1]] = False
-        targets.masks = _grown(targets.masks, height, width)
-    grown = [_grown(frames, height, width) for frames, _ in clips]
+        targets.masks = _grown(targets.masks, (*targets.masks.shape[:2], height, width))
+    grown = [_grown(frames, (length, height, width, 3)) for frames, _ in clips]
     # A batch of one is passed on as it is: the copy would cost the training loop 20 ms.
     frames = grown[0][None] if len(grown) == 1 else np.stack(grown)
     return Batch(frames, padding, [targets for _, targets in clips])
 
 
-def open_frame(video_set: VideoSet, video: Video, frame: int) -> Image.Image:
-    """One frame, RGB and upright; UserError where it is missing, damaged or of another size than its video."""
+def open_frame(video_set: VideoSet, video: Video, frame: int, least: tuple[int, int] | None = None) -> Image.Image:
+    """One frame, RGB and upright; UserError where it is missing, damaged or of another size than its video.
+
+    With `least` it may be decoded at a fraction of its size, but not under this (height, width).
+    """
     path, place = _path_and_place(video_set, video, frame)
     try:
-        pixels = read_image(path, place)
+        pixels, whole = read_reduced(path, place, least)
     except FileNotFoundError:
         raise UserError(f"no image {place}, which {video_set.annotation_file} names") from None
-    _check_size(pixels.size, video_set, video, frame)
+    _check_size(whole, video_set, video, frame)
     return pixels
 
 
@@ -178,10 +200,10 @@ def _positions(frames: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     yield from positions.items()
 
 
-def _grown(array: NDArray[Scalar], height: int, width: int) -> NDArray[Scalar]:
-    """The array [..., h, w] with 0 added at the bottom and right."""
-    if array.shape[-2:] == (height, width):
+def _grown(array: NDArray[Scalar], shape: tuple[int, ...]) -> NDArray[Scalar]:
+    """The array with 0 added at the end of every axis."""
+    if array.shape == shape:
         return array
-    grown = np.zeros((*array.shape[:-2], height, width), array.dtype)
-    grown[..., : array.shape[-2], : array.shape[-1]] = array
+    grown = np.zeros(shape, array.dtype)
+    grown[tuple(slice(length) for length in array.shape)] = array
     return grown

@@ -223,6 +223,12 @@ def area(rle: RLE) -> int:
     return int(coco_mask.area(rle))
 
 
+def bounds(rle: RLE) -> tuple[float, float, float, float]:
+    """The box (x, y, width, height) of the pixels inside, all 0 where there are none."""
+    x, y, width, height = coco_mask.toBbox(rle).tolist()
+    return x, y, width, height
+
+
 def sequence_iou(
     first: Sequence[Sequence[RLE | None]], second: Sequence[Sequence[RLE | None]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +42,15 @@ class Recipe:
     crop_max: int = 600
 
 
-class Step(Protocol):
-    """One change of a whole clip."""
+class FrameStep(Protocol):
+    """One change of a clip's frames."""
 
     def frame(self, image: Image.Image, position: int) -> Image.Image:
         """The changed image of the frame at `position` in the clip."""
+
+
+class Step(FrameStep, Protocol):
+    """One change of a whole clip."""
 
     def boxes(self, boxes: FloatArray) -> FloatArray:
         """Boxes [..., 4] as (left, top, right, bottom) in pixels, moved along."""
@@ -194,7 +198,7 @@ def _draw_crop(recipe: Recipe, size: tuple[int, int], rng: np.random.Generator) 
     return ResizedCrop(Resize(size, after), top, left, height, width)
 
 
-def move_frame(steps: Sequence[Step], image: Image.Image, position: int) -> Image.Image:
+def move_frame(steps: Sequence[FrameStep], image: Image.Image, position: int) -> Image.Image:
     """The image of the frame at `position` in the clip after all steps."""
     for step in steps:
         image = step.frame(image, position)
@@ -214,11 +218,3 @@ def shown_pixels(steps: Sequence[Step], height: int, width: int) -> tuple[Pixels
     for step in steps:
         rows, columns = step.pixels(rows, columns)
     return rows, columns
-
-
-def normalise(image: Image.Image | NDArray[Any], out: NDArray[np.float32]) -> None:
-    """Writes an RGB image [height, width, 3] of 0 to 255 into out [3, height, width], normalised."""
-    pixels = np.asarray(image)
-    for channel, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
-        np.multiply(pixels[..., channel], np.float32(1 / (255 * std)), out=out[channel], dtype=np.float32)
-        out[channel] -= np.float32(mean / std)

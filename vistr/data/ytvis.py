@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pycocotools import mask as coco_mask
-
 from vistr.data.annotation_cache import AnnotationCache, Contents
 from vistr.data.box_check import BoxCheck
 from vistr.data.packed import PackedAnnotations, Packer
-from vistr.data.segmentation import RLE, compressed_rles, loads_annotations, to_rle
+from vistr.data.segmentation import RLE, bounds, compressed_rles, loads_annotations, to_rle
 from vistr.data.values import is_finite, is_inside, printable
 from vistr.data.videos import Annotation, Box, Category, Video, VideoSet, check_images
 from vistr.errors import UserError, shown
@@ -137,7 +135,7 @@ class _Reader:
             rles = [self.mask(mask, video, f"{place}, frame {frame}") for frame, mask in enumerate(masks)]
         written = self.per_frame(entry, "bboxes", place, len(video))
         if written is None:
-            boxes = [None if rle is None else _box_of(rle) for rle in rles]
+            boxes = [None if rle is None else bounds(rle) for rle in rles]
         else:
             boxes = [self.box(box, f"{place}, frame {frame}") for frame, box in enumerate(written)]
             self.box_check.add(place, rles, boxes)
@@ -190,8 +188,3 @@ class _Reader:
             if identifier in seen:
                 raise UserError(f"{self.path}: {kind} {identifier} is listed twice")
             seen.add(identifier)
-
-
-def _box_of(rle: RLE) -> Box:
-    x, y, width, height = (float(value) for value in coco_mask.toBbox(rle))
-    return x, y, width, height

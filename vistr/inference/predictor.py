@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vistr.data.segmentation import RLE, area, decode
 from vistr.data.sizes import Size, padded_size
 from vistr.data.sources import dataset_frames
-from vistr.data.transforms import Resize, normalise, resized
+from vistr.data.transforms import Resize, resized
 from vistr.data.videos import Category, Video, VideoSet
 from vistr.errors import UserError
 from vistr.inference.ahead import Ahead
@@ -232,15 +232,15 @@ class VideoClip:
 
     def network_input(
         self, size_divisor: int, sizes: Sequence[Size] = ()
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Frames `[1, T, 3, H, W]`, normalised, and their padding `[1, T, H, W]`."""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Frames uint8 `[1, T, H, W, 3]` and their padding `[1, T, H, W]`."""
         height, width = self.size
         input_size = padded_size(height, width, size_divisor, sizes)
-        images = np.zeros((1, len(self.pixels), 3, *input_size), np.float32)
+        images = np.zeros((1, len(self.pixels), *input_size, 3), np.uint8)
         padding = np.ones((1, len(self.pixels), *input_size), np.bool_)
         padding[:, :, :height, :width] = False
         for position, pixels in enumerate(self.pixels):
-            normalise(pixels, images[0, position, :, :height, :width])
+            images[0, position, :height, :width] = pixels
         return images, padding
 
 

@@ -13,6 +13,7 @@ from vistr.layers.graph import Graph
 from vistr.layers.graph_cache import GraphCache
 from vistr.models.detector import Detector
 from vistr.models.masks import Segmenter
+from vistr.models.pixels import make_images
 from vistr.models.position import position_code, shrink_padding
 
 # Of a size that half precision has: what it is added to vanishes beside it, and so does its exponential.
@@ -117,7 +118,8 @@ class VisTR(nn.Cell):
     def construct(self, frames: Tensor | np.ndarray, padding: Tensor | np.ndarray) -> Outputs:
         """Run the network without dropout.
 
-        `frames [B, T, 3, H, W]` float32, normalised; `padding [B, T, H, W]` bool, True = padding. A clip's results
+        `frames [B, T, 3, H, W]` float32, normalised, or `[B, T, H, W, 3]` uint8 RGB; `padding [B, T, H, W]` bool,
+        True = padding. A clip's results
         do not depend on the other clips of the batch.
         """
         images, context = self.prepare(frames, padding)
@@ -164,14 +166,14 @@ class VisTR(nn.Cell):
 
     def prepare(self, frames: Tensor | np.ndarray, padding: Tensor | np.ndarray) -> tuple[Tensor, Context]:
         """Channels-last images `[B*T, H, W, 3]`, in the network's precision, and the context of their padding."""
-        images = frames.asnumpy() if isinstance(frames, Tensor) else np.asarray(frames)
-        mask = padding.asnumpy() if isinstance(padding, Tensor) else np.asarray(padding)
-        batch, _, _, height, width = images.shape
-        images = np.ascontiguousarray(images.transpose(0, 1, 3, 4, 2), self.dtype).reshape(-1, height, width, 3)
-        small = shrink_padding(mask.astype(bool), -(-height // self.stride), -(-width // self.stride))
+        pixels = frames.asnumpy() if isinstance(frames, Tensor) else np.asarray(frames)
+        mask = (padding.asnumpy() if isinstance(padding, Tensor) else np.asarray(padding)).astype(bool, copy=False)
+        batch, _, height, width = mask.shape
+        images = make_images(pixels, mask, self.dtype)
+        small = shrink_padding(mask, -(-height // self.stride), -(-width // self.stride))
         blocked = np.where(small, BLOCKED, 0).astype(self.dtype).reshape(batch, -1)
         position = position_code(small, self.channels).astype(self.dtype, copy=False)
-        return Tensor(images), Context(Tensor(position), Tensor(blocked))
+        return images, Context(Tensor(position), Tensor(blocked))
 
 
 def frame_chunks(frames: Tensor, size: int) -> list[Tensor]:

@@ -152,7 +152,7 @@ def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
         memory = {part: peak_memory_gb(device)} | ({} if ahead is None else {"compiling it before": ahead})
         return {"training": asdict(timing), "memory_gb": memory}
     answer: dict[str, Any] = point_of(config, num_categories)
-    answer["padded_height"], answer["padded_width"] = frames.shape[-2:]
+    answer["padded_height"], answer["padded_width"] = padding.shape[-2:]
     answer["network"] = asdict(measuring.time_network(model, frames, padding, config.task.repeats))
     answer["memory_gb"] = {"network": peak_memory_gb(device)}
     if part == "network":

@@ -57,7 +57,7 @@ class Work:
 
 def first_step(config: Config, first: Batch) -> list[Work]:
     """The graphs of a step like the first."""
-    clips, _, _, height, width = first.frames.shape
+    clips, _, height, width = first.padding.shape
     num_matched = sum(min(len(target.labels), config.num_instances) for target in first.targets)
     return [Work(clips, height, width, (bucket(num_matched, config.num_instances * clips),))]
 
@@ -170,7 +170,7 @@ def empty_batch(clips: int, frames: int, height: int, width: int, num_objects: i
             original_size=(height, width),
         )
 
-    images = np.zeros((clips, frames, 3, height, width), np.float32)
+    images = np.zeros((clips, frames, height, width, 3), np.uint8)
     padding = np.zeros((clips, frames, height, width), bool)
     return Batch(images, padding, [target(clip) for clip in range(clips)])
 

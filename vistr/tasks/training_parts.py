@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 
 from vistr.config import Config
@@ -12,7 +13,7 @@ from vistr.data.videos import VideoSet
 from vistr.losses.criterion import Weights
 from vistr.losses.matching import Costs
 from vistr.models.vistr import VisTR
-from vistr.parallel import Ranks
+from vistr.parallel import Ranks, num_local_ranks
 from vistr.tasks.prediction import clip_sizes
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.step import TrainingStep
@@ -60,6 +61,12 @@ def clips_a_step(config: Config) -> int:
     return config.optimizer.batch_size * config.optimizer.accumulation_steps
 
 
+def default_workers() -> int:
+    """Threads that load clips: the cores that are this process's share of the machine, but one; 1 to 8."""
+    cores = len(os.sched_getaffinity(0)) // num_local_ranks()
+    return min(max(cores - 1, 1), 8)
+
+
 def make_loader(
     config: Config, videos: VideoSet, ranks: Ranks | None = None, batch_size: int | None = None
 ) -> ClipLoader:
@@ -74,7 +81,7 @@ def make_loader(
         long_side=dataset.long_side,
         size_divisor=dataset.size_divisor,
         seed=config.seed,
-        num_workers=dataset.num_workers,
+        num_workers=default_workers() if dataset.num_workers is None else dataset.num_workers,
         shuffle=True,
         shard=(ranks or Ranks()).shard,
         sizes=clip_sizes(config, recipe),

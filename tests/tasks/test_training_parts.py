@@ -1,0 +1,32 @@
+"""The parts of a training that a configuration describes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from vistr import parallel
+from vistr.config import Config
+from vistr.data.videos import Video, VideoSet
+from vistr.tasks.training_parts import default_workers, make_loader
+
+
+@pytest.mark.parametrize(
+    ("cores", "ranks", "expected"), [(1, 1, 1), (2, 1, 1), (6, 1, 5), (64, 1, 8), (16, 4, 3), (8, 8, 1), (4, 8, 1)]
+)
+def test_workers_come_from_the_cores_and_the_ranks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object, cores: int, ranks: int, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    if ranks > 1:
+        monkeypatch.setenv(parallel.HUB, "127.0.0.1:1")
+        # Of several machines, each of which has its share of them.
+        monkeypatch.setenv("MS_WORKER_NUM", str(2 * ranks))
+        monkeypatch.setenv(parallel.LOCAL_RANKS, str(ranks))
+    assert default_workers() == expected
+    config, videos = Config(), VideoSet(tmp_path, tmp_path, (), (Video(1, 8, 8, ("a",), ()),))  # type: ignore[arg-type]
+    assert config.dataset.num_workers is None
+    assert make_loader(config, videos).num_workers == expected
+    config.dataset.num_workers = 0
+    assert make_loader(config, videos).num_workers == 0

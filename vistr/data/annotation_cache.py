@@ -118,11 +118,10 @@ class AnnotationCache:
             file.write(checksum.to_bytes(4, "little"))
 
     def _prune(self) -> None:
-        """Drop copies that nobody has opened for long, and drafts of processes that were killed."""
-        for path in self.path.parent.iterdir():
+        """Drop copies that nobody has opened for long."""
+        for path in self.path.parent.glob("*.packed"):
             with suppress(OSError):
-                days = (time.time() - path.stat().st_mtime) / 86400
-                if days > (1 if path.name.startswith(".") else KEPT_DAYS):
+                if time.time() - path.stat().st_mtime > KEPT_DAYS * 86400:
                     path.unlink()
 
 

@@ -128,7 +128,7 @@ def test_in_a_step_all_ranks_have_clips_of_one_size(tiny):
     sizes = few_sizes(RECIPE, 32, 60, 8)
     ranks = [make(video_set, batch_size=1, shard=(rank, 4), sizes=sizes, num_frames=1) for rank in range(4)]
     steps = list(zip(*(loader.epoch(0) for loader in ranks), strict=True))
-    met = [{batch.frames.shape[3:] for batch in step} for step in steps]
+    met = [{batch.padding.shape[2:] for batch in step} for step in steps]
     # An epoch's last clips are too few for a group of each size.
     assert all(len(one) == 1 for one in met[: -3 * GROUP // 4])
     assert len(set().union(*met)) > 1

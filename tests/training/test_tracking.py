@@ -135,6 +135,20 @@ def test_an_evaluation_that_is_made_again_stands_once(tmp_path: Path) -> None:
     assert rows(tmp_path)[3]["AP"] == 0.75
 
 
+def test_figures_that_stand_there_are_not_recorded_again_when_a_finished_run_is_resumed(tmp_path: Path) -> None:
+    for resumed in (False, True):
+        with Tracker(tmp_path, resume_step=3 if resumed else None) as tracker:
+            if not resumed:
+                train(tracker, 1, 3)
+                tracker.scalars(3, {"AP": 0.5, "AP/cat": 0.25}, "eval", epoch=1)
+                tracker.scalars(3, {"AP": 0.75}, "ema", epoch=1)
+            tracker.hparams({"a": 1}, {"eval/AP": 0.5, "ema/AP": 0.75, **tracker.latest("train/loss")})
+    read = events(tmp_path)
+    for tag, value in (("eval/AP", 0.5), ("ema/AP", 0.75), ("train/loss", 3.0), ("per_category/AP/cat", 0.25)):
+        assert [(e.step, e.value) for e in read.Scalars(tag)][-1:] == [(3, value)]
+        assert [e.step for e in read.Scalars(tag)].count(3) == 1
+
+
 def test_a_clock_that_was_set_back_does_not_hide_what_a_resume_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

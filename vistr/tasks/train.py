@@ -124,7 +124,10 @@ def run(config: Config) -> dict[str, float]:
             ranks,
         )
         figures = trainer.run()
-        shown = {f"eval/{name}": value for name, value in defined(figures).items()}
+        shown = {
+            f"ema/{name[4:]}" if name.startswith("ema_") else f"eval/{name}": value
+            for name, value in defined(figures).items()
+        }
         shown |= tracker.latest("train/loss", "train/clips_per_second", "train/memory_gb")
         tracker.hparams(parameters, shown)
     say_where_things_are(config, folder, figures)

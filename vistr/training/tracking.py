@@ -24,6 +24,8 @@ from vistr.parallel import Ranks
 from vistr.results.rows import METRICS_FILE, numbered_lines
 
 Kind = Literal["train", "eval", "ema"]
+# What a row says beside its scalars.
+ROW_KEYS = ("step", "epoch", "kind")
 
 
 class Tracker:
@@ -54,9 +56,12 @@ class Tracker:
         # TensorBoard forgets earlier events from this step on; what still counts of it is told again.
         forgotten = last + 1 if evaluated else last
         self._write(Event(step=forgotten, session_log=SessionLog(status=SessionLog.START)))
-        for row in (row for row in kept if row["step"] >= forgotten):
-            values = {k: math.nan if v is None else v for k, v in row.items() if k not in ("step", "epoch", "kind")}
-            self._add_row(values, row.get("kind", "train"))
+        for row in kept:
+            if row["step"] >= forgotten:
+                self._add_scalars(tagged(row, row.get("kind", "train")))
+        # What stands there of a step is not recorded again when the run ends.
+        for kind, row in {row.get("kind", "train"): row for row in kept}.items():
+            self._latest.update((tag, (row["step"], value)) for tag, value in tagged(row, kind).items())
 
     def scalars(self, step: int, values: Mapping[str, float], kind: Kind, *, epoch: int) -> None:
         """Records the values of one step: a row, and a scalar each."""
@@ -65,11 +70,7 @@ class Tracker:
         row.update((name, float(value) if math.isfinite(value) else None) for name, value in values.items())
         self._rows.write(json.dumps(row, allow_nan=False) + "\n")
         self._rows.flush()
-        self._add_row(values, kind)
-
-    def _add_row(self, values: Mapping[str, float], kind: str) -> None:
-        tags = {name: f"per_category/{name}" if "/" in name else f"{kind}/{name}" for name in values}
-        self._add_scalars({tags[name]: value for name, value in values.items()})
+        self._add_scalars(tagged(values, kind))
 
     def image(self, tag: str, pixels: NDArray[np.uint8], step: int) -> None:
         """Records a picture, uint8 [H, W, 3]."""
@@ -156,6 +157,12 @@ class Silent(Tracker):
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+def tagged(values: Mapping[str, float | None], kind: str) -> dict[str, float]:
+    """The scalars of a step, or of a row of `metrics.jsonl`, by their TensorBoard tags."""
+    scalars = {name: math.nan if v is None else v for name, v in values.items() if name not in ROW_KEYS}
+    return {f"per_category/{name}" if "/" in name else f"{kind}/{name}": v for name, v in scalars.items()}
 
 
 def open_tracker(folder: Path, ranks: Ranks, *, resume_step: int | None = None, evaluated: bool = True) -> Tracker:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from vistr.config import overrides as typed
+from vistr.config.command import Sources
 from vistr.errors import UserError
 from vistr.sweeps.plan import plan
+from vistr.sweeps.sources import keep_sources
 
 
 def folder(*overrides: str) -> Path:
@@ -47,6 +50,21 @@ def test_another_command_has_another_folder(other: list[str]) -> None:
 def test_outputs_and_a_folder_of_the_users_own_are_kept() -> None:
     assert folder("num_frames=2,4", "outputs=/tmp/my runs").parent == Path("/tmp/my runs/sweeps")
     assert folder("num_frames=2,4", "hydra.sweep.dir=/tmp/mine") == Path("/tmp/mine")
+
+
+def test_folders_of_options_named_for_hydra_belong_to_the_sweep(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    typed_now = [f"hydra.searchpath=[file://{tmp_path},pkg://hydra]", "experiments=mine", "num_frames=2,4"]
+    planned = plan(typed.ready(typed_now, sweep=True))
+    assert planned.search_path == [tmp_path]
+    planned = dataclasses.replace(planned, folder=tmp_path / "sweep")
+    kept = keep_sources(Sources(), planned)
+    assert kept.main is not None
+    assert (kept.main / "experiments" / "mine.yaml").read_text().endswith("seed: 7\n")
+    assert (kept.main / "experiments" / "tiny.yaml").is_file()
+    assert (kept.main / "dataset" / "augmentation" / "light.yaml").is_file()
+    assert keep_sources(Sources(), planned) == kept
 
 
 def test_jobs_are_named_after_what_an_experiment_sweeps_unless_the_user_fixed_it() -> None:

@@ -49,7 +49,8 @@ def plan(overrides: Sequence[str]) -> SweepPlan:
     if not any(override_key(override) == "hydra.sweep.dir" for override in overrides):
         folder = folder / f"{bounded(overrides_slug(composed.hydra.overrides.task)) or 'defaults'}_{digest}"
         extra.append(typed.path_override("hydra.sweep.dir", str(folder)))
-    more = [Path(one.removeprefix("file://")) for one in composed.hydra.searchpath or () if "://" not in one[4:]]
+    folders = [one for one in composed.hydra.searchpath or () if not one.startswith("pkg://")]
+    more = [Path(one.removeprefix("file://")) for one in folders]
     return SweepPlan(folder, digest, more, composed.optimize, composed.direction, extra)
 
 

@@ -7,12 +7,14 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from tests import tiny
+from vistr.data.clips import Batch
 from vistr.data.layouts import find_layout
 from vistr.data.loader import ClipLoader
 from vistr.data.shapes import write_shapes
@@ -414,3 +416,16 @@ def test_a_gradient_that_is_not_finite_stops_too(setup: Setup, tmp_path: Path, m
         setup.run(tmp_path)
     assert "no checkpoint had been written yet" in str(error.value)
     assert not list(tmp_path.glob("**/*.safetensors"))
+
+
+def test_the_frames_of_a_clip_are_named_in_order(tmp_path: Path) -> None:
+    """A short video fills its clip back and forth; the sentence says which frames, not which came last."""
+    stub = SimpleNamespace(
+        ranks=Ranks(),
+        folder=tmp_path,
+        state=SimpleNamespace(step=0, epoch=0),
+        scale=SimpleNamespace(dynamic=False),
+    )
+    batch = SimpleNamespace(targets=[SimpleNamespace(video_id=7, frames=[1, 2, 1, 0])])
+    said = Trainer.explain_not_finite(cast(Trainer, stub), [cast(Batch, batch)], "loss", float("nan"))
+    assert "video 7, frames 0 to 2" in said

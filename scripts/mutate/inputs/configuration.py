@@ -98,7 +98,7 @@ def resume(folder: Path) -> Maker:
         name = rng.choice(sorted(sound))
         if rng.random() < 0.6:
             change, changed = change_json(yaml.safe_load(sound[name]), rng)
-            data = yaml.safe_dump(changed).encode("utf-8", "surrogatepass")
+            data = json.dumps(changed).encode("utf-8", "surrogatepass")  # which is YAML, at any depth
         else:
             change, data = change_bytes(sound[name], rng, head=3000)
         return Case(f"{name}: {change}", {**sound, name: data}, read)

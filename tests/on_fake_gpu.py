@@ -46,7 +46,8 @@ def train(precision: str, **changes: Any) -> VisTR:
     """A step with dropout and its update; the network."""
     config = tiny.config(device=Device(target="gpu", precision=precision, tf32=True), **changes)
     network = build_model(config, tiny.NUM_CATEGORIES)
-    calibrate(network.detector.backbone, network.prepare(CLIP.frames, CLIP.padding)[0])
+    images, context = network.prepare(CLIP.frames, CLIP.padding)
+    calibrate(network.detector.backbone, images, context.sizes)
     step = tiny.training_step(network)
     result = step(CLIP, noise_pool(0.1, 0, 1), None, 1024.0)
     optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1)

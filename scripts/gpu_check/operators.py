@@ -91,7 +91,13 @@ def _convolution(name: str, kernel: int, stride: int, dilation: int, channels: t
     def build(rng: np.random.Generator) -> Case:
         inner, outer = channels
         weight = normal(rng, outer, kernel, kernel, inner, scale=0.1)
-        return convolution(kernel, stride, dilation * (kernel // 2), dilation), [normal(rng, 2, 18, 30, inner), weight]
+        convolve = convolution(kernel, stride, dilation * (kernel // 2), dilation)
+        inside = Tensor(np.ones((2, 18, 30), np.float32))
+
+        def run(x: Tensor, weight: Tensor) -> Tensor:
+            return convolve(x, weight, inside)
+
+        return run, [normal(rng, 2, 18, 30, inner), weight]
 
 
 _convolution("convolution 7x7, stride 2", 7, 2, 1, (4, 16))

@@ -40,7 +40,6 @@ def test_one_clip_gives_the_original_results() -> None:
         arrays["pred_logits"][0].reshape(expected["num_frames"], 10, -1),
         masks,
         valid_size=(32, 48),
-        padded_size=(32, 48),
         video_size=size,
         num_valid_frames=expected["length"],
     )
@@ -73,7 +72,6 @@ def test_masks_are_resized_bilinearly_to_the_video(height: int, width: int) -> N
         class_logits(2, 1, 2, 3),
         masks,
         valid_size=(20, 32),
-        padded_size=(20, 32),
         video_size=(height, width),
         num_valid_frames=2,
     )
@@ -91,8 +89,8 @@ def test_padding_changes_nothing_whatever_the_masks_hold_there() -> None:
     padded = np.full((1, 2, 8, 16), 50, np.float32)
     padded[:, :, :6, :10] = inside
     sizes: dict[str, Any] = {"valid_size": (24, 40), "video_size": (37, 61), "num_valid_frames": 1}
-    plain = clip_tracks(class_logits(1, 1, 2), inside, padded_size=(24, 40), **sizes)
-    cut = clip_tracks(class_logits(1, 1, 2), padded, padded_size=(32, 64), **sizes)
+    plain = clip_tracks(class_logits(1, 1, 2), inside, **sizes)
+    cut = clip_tracks(class_logits(1, 1, 2), padded, **sizes)
     assert [track.segmentations for track in cut] == [track.segmentations for track in plain]
 
 
@@ -100,14 +98,14 @@ def test_padding_changes_nothing_whatever_the_masks_hold_there() -> None:
 def test_a_mask_in_the_padding_alone_is_no_mask(place: tuple[int, int]) -> None:
     masks = np.full((1, 1, 8, 16), -1, np.float32)
     masks[0, 0, place[0], place[1]] = 5
-    sizes: dict[str, Any] = {"valid_size": (24, 40), "padded_size": (32, 64), "video_size": (37, 61)}
+    sizes: dict[str, Any] = {"valid_size": (24, 40), "video_size": (37, 61)}
     assert clip_tracks(class_logits(1, 1), masks, num_valid_frames=1, **sizes) == []
 
 
 def test_a_slot_without_a_mask_pixel_gives_no_track() -> None:
     masks = np.full((2, 3, 4, 4), -1, np.float32)
     masks[1, 1, 2, 2] = 1
-    sizes = {"valid_size": (16, 16), "padded_size": (16, 16), "video_size": (8, 8)}
+    sizes = {"valid_size": (16, 16), "video_size": (8, 8)}
     (track,) = clip_tracks(class_logits(2, 1, 2, 3), masks, num_valid_frames=2, **sizes)
     assert track.slot == 1
     assert track.labels.tolist() == [2, 2]
@@ -118,7 +116,7 @@ def test_a_frame_with_hardly_any_score_is_absent_but_counts_in_the_mean() -> Non
     logits = class_logits(2, 4)
     logits[1, 0] = [0, 0, 0, 0, 0, 30]
     masks = np.ones((2, 1, 4, 4), np.float32)
-    sizes = {"valid_size": (16, 16), "padded_size": (16, 16), "video_size": (8, 8)}
+    sizes = {"valid_size": (16, 16), "video_size": (8, 8)}
     (track,) = clip_tracks(logits, masks, num_valid_frames=2, **sizes)
     assert track.segmentations[0] is not None
     assert track.segmentations[1] is None

@@ -74,7 +74,7 @@ def test_its_own_gradients_are_those_of_its_operators(layer: DeformableConv, row
 def test_without_offsets_it_is_a_convolution(layer: DeformableConv) -> None:
     still = Tensor(np.zeros_like(DY))
     out = layer(Tensor(IMAGES), still, still)
-    expected = convolution(3, 1, 1, 1)(Tensor(IMAGES), layer.weight)
+    expected = convolution(3, 1, 1, 1)(Tensor(IMAGES), layer.weight, None)
     np.testing.assert_allclose(out.asnumpy(), expected.asnumpy(), atol=1e-5)
 
 

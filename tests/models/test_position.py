@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vistr.models.position import position_code, shrink_padding
+from vistr.models.position import padding_of_map, position_code
 
 
 def test_frames_rows_and_columns_have_a_third_of_the_channels_each() -> None:
@@ -28,12 +28,11 @@ def test_padding_is_not_counted() -> None:
     np.testing.assert_array_equal(codes[1], whole)
 
 
-def test_a_small_map_takes_the_nearest_pixels_padding() -> None:
-    padding = np.zeros((1, 1, 5, 7), bool)
-    padding[..., 4:, :] = padding[..., 5:] = True
-    small = shrink_padding(padding, 2, 3)[0, 0]
-    # rows 0 and 2, columns 0, 2 and 4 of the large map
-    assert not small.any()
-    assert shrink_padding(padding, 5, 7).tolist() == padding.tolist()
-    padding[..., 4] = True
-    assert shrink_padding(padding, 2, 3)[0, 0].tolist() == [[False, False, True]] * 2
+def test_a_stride_that_the_picture_has_begun_is_none_of_the_padding() -> None:
+    small = padding_of_map(np.array([[64, 97], [33, 160]]), 32, 2, 3, 5)
+    assert small.shape == (2, 2, 3, 5)
+    assert (small[:, 0] == small[:, 1]).all()
+    assert (~small[0, 0]).sum() == 2 * 4
+    assert not small[0, 0, :2, :4].any()
+    assert not small[1, 0, :2].any()
+    assert small[1, 0, 2].all()

@@ -36,21 +36,20 @@ def clip_tracks(
     masks: NDArray[np.float32],
     *,
     valid_size: tuple[int, int],
-    padded_size: tuple[int, int],
     video_size: tuple[int, int],
     num_valid_frames: int,
 ) -> list[ClipTrack]:
     """The tracks of one clip by the original's rules (its inference.py), as RLE.
 
-    logits [T, N, K + 2], the last one "no object"; masks [T, N, h, w], logits of the padded network input.
-    Sizes are (height, width): the frames inside the padded input, the padded input, the video. Frames from
+    logits [T, N, K + 2], the last one "no object"; masks [T, N, h, w], logits at a quarter of the network's input.
+    Sizes are (height, width): the frames' within that input, before padding, and the video's. Frames from
     num_valid_frames on (repeats that fill up a short video) are dropped. A slot without a single mask pixel
     gives no track; a frame whose score is under 0.001 is absent.
     """
     probabilities = softmax(logits[:num_valid_frames], -1)[..., :-1]
     scores, labels = probabilities.max(-1), probabilities.argmax(-1)
-    rows = _interpolation(video_size[0], masks.shape[2], valid_size[0], padded_size[0])
-    columns = _interpolation(video_size[1], masks.shape[3], valid_size[1], padded_size[1])
+    masks = masks[:, :, : math.ceil(valid_size[0] / 4), : math.ceil(valid_size[1] / 4)]
+    rows, columns = _interpolation(video_size[0], masks.shape[2]), _interpolation(video_size[1], masks.shape[3])
     tracks = []
     for slot in range(masks.shape[1]):
         rles = [encode(_resized(mask, rows, columns)) for mask in masks[:num_valid_frames, slot]]
@@ -61,16 +60,12 @@ def clip_tracks(
     return tracks
 
 
-def _interpolation(num_pixels: int, num_cells: int, valid: int, padded: int) -> NDArray[np.float32]:
-    """The matrix [num_pixels, num_cells] of a bilinear resize (corners not aligned) along one axis.
-
-    Only the cells that hold valid input are read, so that padding changes nothing.
-    """
-    inside = math.ceil(valid * num_cells / padded)
-    position = (np.arange(num_pixels) + 0.5) * (valid / num_pixels) * (num_cells / padded) - 0.5
-    position = position.clip(0, inside - 1)
+def _interpolation(num_pixels: int, num_cells: int) -> NDArray[np.float32]:
+    """The matrix [num_pixels, num_cells] of a bilinear resize (corners not aligned) along one axis."""
+    position = (np.arange(num_pixels) + 0.5) * (num_cells / num_pixels) - 0.5
+    position = position.clip(0, num_cells - 1)
     low = np.floor(position).astype(np.int64)
-    high = np.minimum(low + 1, inside - 1)
+    high = np.minimum(low + 1, num_cells - 1)
     matrix = np.zeros((num_pixels, num_cells), np.float32)
     pixels = np.arange(num_pixels)
     matrix[pixels, low] += 1 - (position - low)
@@ -85,7 +80,7 @@ def _resized(mask: NDArray[np.float32], rows: NDArray[np.float32], columns: NDAr
     positive = mask > 0
     near_y = np.flatnonzero(rows[:, positive.any(1)].any(1))
     near_x = np.flatnonzero(columns[:, positive.any(0)].any(1))
-    # A positive cell may lie in padding, which no pixel reads.
+    # A positive cell may lie between those that the pixels of a smaller video read.
     if len(near_y) and len(near_x):
         y, x = slice(near_y[0], near_y[-1] + 1), slice(near_x[0], near_x[-1] + 1)
         inside[x, y] = columns[x] @ mask.T @ rows[y].T > 0

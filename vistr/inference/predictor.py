@@ -169,21 +169,20 @@ class Predictor:
                 yield number, clip
             yield number, None
 
-    def _run(self, clip: VideoClip) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int]]:
-        """The network's logits and masks, by frame, and the padded size."""
+    def _run(self, clip: VideoClip) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The network's logits and masks, by frame."""
         images, padding = clip.network_input(self.settings.size_divisor, self.settings.sizes)
         outputs = self.model(images, padding)
         logits, masks = (by_frame(x.asnumpy(), self.settings.num_frames) for x in (outputs.logits, outputs.masks))
-        return logits, masks, (padding.shape[2], padding.shape[3])
+        return logits, masks
 
     def _tracks_of(
-        self, clip: VideoClip, logits: NDArray[np.float32], masks: NDArray[np.float32], padded_size: tuple[int, int]
+        self, clip: VideoClip, logits: NDArray[np.float32], masks: NDArray[np.float32]
     ) -> list[ClipTrack]:
         return clip_tracks(
             logits,
             masks,
             valid_size=clip.size,
-            padded_size=padded_size,
             video_size=clip.video_size,
             num_valid_frames=len(clip.frames),
         )

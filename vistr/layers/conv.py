@@ -9,33 +9,38 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from vistr.layers import backend
+from vistr.layers.padding import masked, rows_inside, table_inside
 from vistr.layers.parameters import fixed, set_value, uniform
 from vistr.layers.tables import gather_table, out_size, scatter_table, tap_order_table
 
 
 class ImageConvolution(nn.Cell):
-    """Convolution as a gather of rows and one matrix product, for inputs that need no gradient."""
+    """Convolution as a gather of rows and one matrix product, for inputs that need no gradient.
+
+    Padding of images is zero as it comes, and not looked for.
+    """
 
     def __init__(self, kernel: int, stride: int, padding: int, dilation: int) -> None:
         super().__init__()
         self.geometry = (kernel, stride, padding, dilation)
+        self.reads_padding = False
         self.rows_by_columns = ops.MatMul(transpose_b=True)
 
-    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+    def construct(self, x: Tensor, weight: Tensor, inside: Tensor | None) -> Tensor:
         n, h, w, _ = x.shape
         kernel, stride, padding, dilation = self.geometry
         out_h = out_size(h, kernel, stride, padding, dilation)
         out_w = out_size(w, kernel, stride, padding, dilation)
-        columns = ops.stop_gradient(self.columns(x))
+        columns = ops.stop_gradient(self.columns(x, inside if self.reads_padding else None))
         out = self.rows_by_columns(columns, weight.reshape(weight.shape[0], -1))
         return out.reshape(n, out_h, out_w, weight.shape[0])
 
-    def columns(self, x: Tensor) -> Tensor:
+    def columns(self, x: Tensor, inside: Tensor | None) -> Tensor:
         """The input under every (output pixel, tap): `[N*Ho*Wo, k*k*I]`."""
         n, h, w, channels = x.shape
         kernel, stride, padding, dilation = self.geometry
         rows = ops.concat((x.reshape(-1, channels), ops.zeros((1, channels), x.dtype)), 0)
-        table = gather_table(n, h, w, kernel, stride, padding, dilation)
+        table = table_inside(gather_table(n, h, w, kernel, stride, padding, dilation), inside)
         return ops.gather(rows, table, 0).reshape(-1, kernel * kernel * channels)
 
 
@@ -48,37 +53,48 @@ class GatherConvolution(ImageConvolution):
 
     def __init__(self, kernel: int, stride: int, padding: int, dilation: int) -> None:
         super().__init__(kernel, stride, padding, dilation)
+        # A kernel of one tap reads none where its output is inside.
+        self.reads_padding = kernel > 1
         self.rows_by_rows = ops.MatMul()
         self.columns_by_rows = ops.MatMul(transpose_a=True)
 
-    def bprop(self, x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+    def bprop(
+        self, x: Tensor, weight: Tensor, inside: Tensor | None, out: Tensor, dout: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         n, h, w, channels = x.shape
         kernel, stride, padding, dilation = self.geometry
         out_channels, num_taps = weight.shape[0], kernel * kernel
         dout = dout.reshape(-1, out_channels)
         # One after the other, and not before the gradient is there: the scheduler starts whatever is ready, and so
         # would hold the gathered columns of every layer at once.
-        columns = self.columns(ops.depend(x, dout))
+        seen = ops.depend(inside, dout) if inside is not None and self.reads_padding else None
+        columns = self.columns(ops.depend(x, dout), seen)
         dweight = self.columns_by_rows(dout, columns)
         dout = ops.depend(dout, dweight)
         rows = ops.concat((dout, ops.zeros((1, out_channels), dout.dtype)), 0)
         table = scatter_table(n, h, w, kernel, stride, padding, dilation)
+        if seen is not None:
+            # No gradient goes to padding: all its taps are the zero row.
+            none = ops.fill(ms.int32, (num_taps,), dout.shape[0])
+            by_pixel = ops.concat((table, none), 0).reshape(-1, num_taps)
+            table = ops.gather(by_pixel, rows_inside(seen)[:-1], 0).reshape(-1)
         columns = ops.gather(rows, table, 0).reshape(-1, num_taps * out_channels)
         by_tap = ops.gather(weight.reshape(-1, channels), tap_order_table(out_channels, num_taps), 0)
         dx = self.rows_by_rows(columns, by_tap)
-        return dx.reshape(x.shape), dweight.reshape(weight.shape)
+        return dx.reshape(x.shape), dweight.reshape(weight.shape), inside if inside is None else ops.zeros_like(inside)
 
 
 class NativeConvolution(nn.Cell):
     """Convolution by the device's own kernel, which wants channels first."""
 
-    def __init__(self, kernel: int, stride: int, padding: int, dilation: int) -> None:
+    def __init__(self, kernel: int, stride: int, padding: int, dilation: int, of_image: bool) -> None:
         super().__init__()
         self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.reads_padding = kernel > 1 and not of_image
 
-    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+    def construct(self, x: Tensor, weight: Tensor, inside: Tensor | None) -> Tensor:
         out = ops.conv2d(
-            x.transpose(0, 3, 1, 2),
+            (masked(x, inside) if self.reads_padding else x).transpose(0, 3, 1, 2),
             weight.transpose(0, 3, 1, 2),
             stride=self.stride,
             pad_mode="pad",
@@ -91,14 +107,15 @@ class NativeConvolution(nn.Cell):
 class ChannelsLastConvolution(nn.Cell):
     """Convolution by a GPU's own kernel, without transposing: the weights lie as it wants them."""
 
-    def __init__(self, kernel: int, stride: int, padding: int, dilation: int) -> None:
+    def __init__(self, kernel: int, stride: int, padding: int, dilation: int, of_image: bool) -> None:
         super().__init__()
         self.geometry = (kernel, stride, padding, dilation)
+        self.reads_padding = kernel > 1 and not of_image
 
-    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+    def construct(self, x: Tensor, weight: Tensor, inside: Tensor | None) -> Tensor:
         kernel, stride, padding, dilation = self.geometry
         convolve = ops.Conv2D(weight.shape[0], kernel, 1, "pad", padding, stride, dilation, 1, "NHWC")
-        return convolve(x, weight)
+        return convolve(masked(x, inside) if self.reads_padding else x, weight)
 
 
 class PointwiseConvolution(nn.Cell):
@@ -108,16 +125,17 @@ class PointwiseConvolution(nn.Cell):
         super().__init__()
         self.rows_by_columns = ops.MatMul(transpose_b=True)
 
-    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+    def construct(self, x: Tensor, weight: Tensor, inside: Tensor | None) -> Tensor:
         out_channels = weight.shape[0]
         out = self.rows_by_columns(x.reshape(-1, x.shape[-1]), weight.reshape(out_channels, -1))
         return out.reshape(*x.shape[:-1], out_channels)
 
 
 def convolution(kernel: int, stride: int, padding: int, dilation: int, of_image: bool = False) -> nn.Cell:
-    """The kernel for this geometry on the current backend: `(x [N,H,W,I], weight [O,k,k,I]) -> [N,Ho,Wo,O]`.
+    """The kernel for this geometry on the current backend.
 
-    `of_image` says that no gradient of `x` is wanted.
+    It is called with `x [N, H, W, I]`, `weight [O, k, k, I]` and `inside [N, H, W]`, which is 0 at padding, or None,
+    and returns `[N, Ho, Wo, O]`. `of_image` says that `x` is zero at padding, and that no gradient of it is wanted.
     """
     if kernel == 1 and stride == 1 and padding == 0:
         return PointwiseConvolution()
@@ -125,8 +143,8 @@ def convolution(kernel: int, stride: int, padding: int, dilation: int, of_image:
         return (ImageConvolution if of_image else GatherConvolution)(kernel, stride, padding, dilation)
     # MindSpore refuses this layout on a CPU, where tests build the rest of the GPU's network.
     if backend.current() == "gpu" and ms.get_context("device_target") == "GPU":
-        return ChannelsLastConvolution(kernel, stride, padding, dilation)
-    return NativeConvolution(kernel, stride, padding, dilation)
+        return ChannelsLastConvolution(kernel, stride, padding, dilation, of_image)
+    return NativeConvolution(kernel, stride, padding, dilation, of_image)
 
 
 class Conv2d(nn.Cell):
@@ -139,8 +157,8 @@ class Conv2d(nn.Cell):
         self.weight = uniform((out_channels, kernel, kernel, in_channels), bound, "weight")
         self.bias = Parameter(np.zeros(out_channels, np.float32), name="bias")
 
-    def construct(self, x: Tensor) -> Tensor:
-        return add_bias(self.run(x, self.weight.astype(x.dtype)), self.bias)
+    def construct(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+        return add_bias(self.run(x, self.weight.astype(x.dtype), inside), self.bias)
 
 
 class ConvNorm(nn.Cell):
@@ -153,16 +171,17 @@ class ConvNorm(nn.Cell):
         self.weight = uniform((out_channels, kernel, kernel, in_channels), bound, "weight")
         self.norm = FrozenBatchNorm(out_channels)
         self.scale_rows, self.scale_columns = Scale(of_rows=True), Scale(of_rows=False)
-        self.calibrating = False
+        self.stride, self.calibrating = stride, False
 
-    def construct(self, x: Tensor) -> Tensor:
+    def construct(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
         if self.calibrating:
-            self.norm.calibrate(self.run(x, self.weight.astype(x.dtype)))
+            out = self.run(x, self.weight.astype(x.dtype), inside)
+            self.norm.calibrate(out, None if inside is None else inside[:, :: self.stride, :: self.stride])
         scale, shift = self.norm()
         if x.shape[0] * x.shape[1] * x.shape[2] < self.weight.size // self.weight.shape[0]:
-            out = self.scale_columns(self.run(x, self.weight.astype(x.dtype)), scale.astype(x.dtype))
+            out = self.scale_columns(self.run(x, self.weight.astype(x.dtype), inside), scale.astype(x.dtype))
         else:
-            out = self.run(x, self.scale_rows(self.weight, scale).astype(x.dtype))
+            out = self.run(x, self.scale_rows(self.weight, scale).astype(x.dtype), inside)
         return add_bias(out, shift)
 
 
@@ -207,9 +226,11 @@ class FrozenBatchNorm(nn.Cell):
         scale = self.weight / ops.sqrt(self.running_var + 1e-5)
         return scale, self.bias - self.running_mean * scale
 
-    def calibrate(self, x: Tensor) -> None:
-        """Take the statistics of `[..., C]` as this layer's; eager mode only."""
+    def calibrate(self, x: Tensor, inside: Tensor | None) -> None:
+        """Take the statistics of `[N, H, W, C]`, of what is inside, as this layer's; eager mode only."""
         rows = x.asnumpy().reshape(-1, x.shape[-1])
+        if inside is not None:
+            rows = rows[inside.asnumpy().reshape(-1) > 0]
         set_value(self.running_mean, rows.mean(0))
         set_value(self.running_var, rows.var(0))
 

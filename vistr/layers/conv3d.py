@@ -10,6 +10,7 @@ from mindspore.ops import constexpr
 
 from vistr.layers import backend
 from vistr.layers.conv import add_bias, convolution
+from vistr.layers.padding import masked
 from vistr.layers.parameters import uniform
 
 
@@ -26,8 +27,9 @@ def frame_shift_table(n: int, num_frames: int, num_pixels: int, num_taps: int, t
 class SequenceConv(nn.Cell):
     """Cubic convolution `[N, T, H, W, I] -> [N, T, H, W, O]`, which keeps its size (the paper's section 3.3).
 
-    The weight is `[O, k, k, k, I]`. On the gather backend the k temporal taps are one 2-D convolution with k times
-    the channels, whose results are shifted by frames and added: a k-th of the gathering.
+    The weight is `[O, k, k, k, I]`; `inside [N*T, H, W]` is 0 at padding. On the gather backend the k temporal taps are
+    one 2-D convolution with k times the channels, whose results are shifted by frames and added: a k-th of the
+    gathering.
     """
 
     def __init__(self, in_channels: int, out_channels: int, dilation: int, kernel: int = 3) -> None:
@@ -40,14 +42,14 @@ class SequenceConv(nn.Cell):
         self.native = backend.current() != "gather"
         self.spatial = convolution(kernel, 1, self.padding, dilation)
 
-    def construct(self, x: Tensor) -> Tensor:
-        out = self.run_native(x) if self.native else self.run_gather(x)
+    def construct(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+        out = self.run_native(x, inside) if self.native else self.run_gather(x, inside)
         return add_bias(out, self.bias)
 
-    def run_gather(self, x: Tensor) -> Tensor:
+    def run_gather(self, x: Tensor, inside: Tensor | None) -> Tensor:
         n, num_frames, h, w, channels = x.shape
         by_tap = self.weight.astype(x.dtype).transpose(1, 0, 2, 3, 4).reshape(-1, self.kernel, self.kernel, channels)
-        taps = self.spatial(x.reshape(-1, h, w, channels), by_tap)
+        taps = self.spatial(x.reshape(-1, h, w, channels), by_tap, inside)
         # [rows, (tap, O)] -> [rows * k, O], so that one gather both picks the tap and shifts the frames.
         rows = ops.concat((taps.reshape(-1, self.out_channels), ops.zeros((1, self.out_channels), x.dtype)), 0)
         out = ops.gather(rows, frame_shift_table(n, num_frames, h * w, self.kernel, 0, self.dilation), 0)
@@ -55,9 +57,11 @@ class SequenceConv(nn.Cell):
             out = out + ops.gather(rows, frame_shift_table(n, num_frames, h * w, self.kernel, tap, self.dilation), 0)
         return out.reshape(n, num_frames, h, w, self.out_channels)
 
-    def run_native(self, x: Tensor) -> Tensor:
+    def run_native(self, x: Tensor, inside: Tensor | None) -> Tensor:
+        n, num_frames, h, w, channels = x.shape
+        seen = masked(x.reshape(-1, h, w, channels), inside).reshape(n, num_frames, h, w, channels)
         out = ops.conv3d(
-            x.transpose(0, 4, 1, 2, 3),
+            seen.transpose(0, 4, 1, 2, 3),
             self.weight.astype(x.dtype).transpose(0, 4, 1, 2, 3),
             pad_mode="pad",
             padding=self.padding,

@@ -86,10 +86,16 @@ def pool_table(n: int, length: int, width: int, out_length: int, tap: int) -> Te
 @constexpr
 def nearest_table(n: int, h: int, w: int, out_h: int, out_w: int) -> Tensor:
     """Source row of every pixel of a nearest-neighbour resize, int32 `[n*out_h*out_w]`."""
-    y = np.minimum(np.floor(np.arange(out_h) * np.float32(h / out_h)), h - 1).astype(np.int32)
-    x = np.minimum(np.floor(np.arange(out_w) * np.float32(w / out_w)), w - 1).astype(np.int32)
+    y = np.minimum(np.floor(np.arange(out_h, dtype=np.float32) * np.float32(h / out_h)), h - 1).astype(np.int32)
+    x = np.minimum(np.floor(np.arange(out_w, dtype=np.float32) * np.float32(w / out_w)), w - 1).astype(np.int32)
     image = y[:, None] * w + x[None, :]
     return Tensor((np.arange(n, dtype=np.int32)[:, None, None] * (h * w) + image).reshape(-1).astype(np.int32))
+
+
+@constexpr
+def image_starts(n: int, size: int) -> Tensor:
+    """The row that every image of `size` pixels begins with, int32 `[n, 1]`."""
+    return Tensor(np.arange(n, dtype=np.int32)[:, None] * size)
 
 
 @constexpr

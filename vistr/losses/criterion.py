@@ -8,6 +8,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from vistr.layers import backend
+from vistr.layers.padding import inside_of, sizes_at
 from vistr.layers.resize import resize_bilinear
 from vistr.losses.boxes import generalised_iou
 
@@ -52,12 +53,15 @@ class Criterion(nn.Cell):
         by_layer = w.class_weight * class_loss + w.box_weight * box_loss + w.giou_weight * giou_loss
         return by_layer.sum(), ops.stack((class_loss, box_loss, giou_loss), -1)
 
-    def of_masks(self, masks: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def of_masks(
+        self, masks: Tensor, targets: Tensor, weights: Tensor, sizes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Total, and the mask and dice losses `[2]`.
 
-        `masks [K, T, H/4, W/4]`, targets and weights as in `Supervision`.
+        `masks [K, T, H/4, W/4]`, targets and weights as in `Supervision`; `sizes [K, 2]` are the sequences' height and
+        width before padding, None where there is none.
         """
-        focal, dice = mask_losses(masks, targets, sums_natively=self.sums_natively)
+        focal, dice = mask_losses(masks, targets, sizes, sums_natively=self.sums_natively)
         mask_loss, dice_loss = (focal * weights).sum(), (dice * weights).sum()
         total = self.weights.mask_weight * mask_loss + self.weights.dice_weight * dice_loss
         return total, ops.stack((mask_loss, dice_loss))
@@ -69,13 +73,19 @@ def negative_log_likelihood(logits: Tensor, classes: Tensor) -> Tensor:
     return -(ops.log_softmax(logits, -1) * one_hot).sum(-1)
 
 
-def mask_losses(masks: Tensor, targets: Tensor, *, sums_natively: bool = False) -> tuple[Tensor, Tensor]:
+def mask_losses(
+    masks: Tensor, targets: Tensor, sizes: Tensor | None = None, *, sums_natively: bool = False
+) -> tuple[Tensor, Tensor]:
     """Focal (arXiv 1708.02002; mean over pixels) and dice loss of every image: `[K, T, h, w] -> [K, T]` each.
 
-    `masks` are logits, enlarged bilinearly to the targets' size `[K, T, H, W]`.
+    `masks` are logits, enlarged bilinearly to the targets' size `[K, T, H, W]`. Of both counts what lies within
+    `sizes [K, 2]`, in the targets' pixels.
     """
     k, num_frames, height, width = targets.shape
-    maps = resize_bilinear(masks.reshape(k * num_frames, *masks.shape[2:]), height, width)
+    maps = masks.reshape(k * num_frames, *masks.shape[2:])
+    maps = resize_bilinear(maps, height, width, sizes_at(sizes, 4), sizes)
+    inside = inside_of(sizes, height, width)
+    num_pixels = height * width if sizes is None else ops.tile(sizes[:, :1] * sizes[:, 1:], (1, num_frames)).reshape(-1)
     x = maps.reshape(k * num_frames, -1)
     y = targets.reshape(k * num_frames, -1).astype(ms.float32)
     probability = ops.sigmoid(x)
@@ -85,14 +95,21 @@ def mask_losses(masks: Tensor, targets: Tensor, *, sums_natively: bool = False) 
     overlap = probability * y
     missed = probability + y - 2 * overlap
     alpha = (1 - FOCAL_ALPHA) - (1 - 2 * FOCAL_ALPHA) * y
-    focal = row_sums(alpha * entropy * missed * missed, sums_natively) / (height * width)
-    total = row_sums(probability, sums_natively) + row_sums(y, sums_natively)
-    dice = 1 - (2 * row_sums(overlap, sums_natively) + 1) / (total + 1)
+    focal = row_sums(alpha * entropy * missed * missed, inside, sums_natively) / num_pixels
+    total = row_sums(probability, inside, sums_natively) + row_sums(y, inside, sums_natively)
+    dice = 1 - (2 * row_sums(overlap, inside, sums_natively) + 1) / (total + 1)
     return focal.reshape(k, num_frames), dice.reshape(k, num_frames)
 
 
-def row_sums(rows: Tensor, natively: bool) -> Tensor:
-    """`[n, L] -> [n]`; or as a matrix product: the gradient of MindSpore's own sum is a broadcast, dear on a CPU."""
+def row_sums(rows: Tensor, inside: Tensor | None, natively: bool) -> Tensor:
+    """`[n, L] -> [n]`, of what is inside: `[K, H, W]` for n / K rows each, with L = H*W.
+
+    By MindSpore's own sum, or as a matrix product: that sum's gradient is a broadcast, dear on a CPU.
+    """
+    if inside is None:
+        return rows.sum(1) if natively else ops.matmul(rows, ops.ones((rows.shape[1], 1), rows.dtype)).reshape(-1)
+    k, length = inside.shape[0], rows.shape[1]
+    rows = rows.reshape(k, -1, length)
     if natively:
-        return rows.sum(1)
-    return ops.matmul(rows, ops.ones((rows.shape[1], 1), rows.dtype)).reshape(-1)
+        return (rows * inside.reshape(k, 1, length)).sum(2).reshape(-1)
+    return ops.bmm(rows, inside.reshape(k, length, 1)).reshape(-1)

@@ -57,13 +57,16 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
         config.num_frames * config.num_instances,
         num_categories + 2,
     )
-    segmenter = Segmenter(transformer.hidden_dim, transformer.num_heads, backbone.channels, config.sequence_head)
+    stride = 16 if config.backbone.dilation else 32
+    segmenter = Segmenter(
+        transformer.hidden_dim, transformer.num_heads, backbone.channels, config.sequence_head, stride
+    )
     return VisTR(
         detector,
         segmenter,
         channels=transformer.hidden_dim,
         num_instances=config.num_instances,
-        stride=16 if config.backbone.dilation else 32,
+        stride=stride,
         precision=cast(Precision, config.device.precision),
         limits=backend.limits(less_memory=config.device.recompute),
         graphs=graphs,

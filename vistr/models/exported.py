@@ -44,12 +44,12 @@ class FixedNetwork(nn.Cell):
             first, second, third = (*first, adapted[0]), (*second, adapted[1]), (*third, adapted[2])
             last = (*last, stride32)
         logits, boxes, states, memory = self.detector(self.join(last), self.position, self.blocked, None)
-        shared = (*self.segmenter.of_memory(memory), self.join(first), self.join(second), self.join(third))
+        shared = (*self.segmenter.of_memory(memory, None), self.join(first), self.join(second), self.join(third))
         states = states.reshape(-1, states.shape[2])
         sequences: tuple[Tensor, ...] = ()
         for i in range(len(self.query_rows)):
             rows = (self.query_rows[i], self.frame_rows[i])
-            sequences = (*sequences, self.segmenter(shared, states, self.blocked_by_frame, rows[0], rows[1]))
+            sequences = (*sequences, self.segmenter(shared, states, self.blocked_by_frame, None, rows[0], rows[1]))
         masks = self.join(sequences).transpose(1, 0, 2, 3)
         masks = masks.reshape(1, num_frames * self.num_instances, masks.shape[2], masks.shape[3])
         return logits[logits.shape[0] - 1], boxes[boxes.shape[0] - 1], masks

@@ -18,6 +18,7 @@ from vistr.layers.conv3d import SequenceConv
 from vistr.layers.deformable import DeformableConv, OffsetConv
 from vistr.layers.linear import Linear
 from vistr.layers.norm import GroupNorm
+from vistr.layers.padding import inside_of, sizes_at
 from vistr.layers.parameters import set_value, uniform
 from vistr.layers.resize import resize_nearest
 
@@ -80,18 +81,21 @@ class SplitConv(nn.Cell):
         self.run_frame = convolution(3, 1, 1, 1)
         self.run_image = convolution(3, 1, 1, 1)
 
-    def of_frame(self, frames: Tensor) -> Tensor:
-        return add_bias(self.run_frame(frames, self.weight.astype(frames.dtype)[..., : self.frame_channels]), self.bias)
+    def of_frame(self, frames: Tensor, inside: Tensor | None = None) -> Tensor:
+        weight = self.weight.astype(frames.dtype)[..., : self.frame_channels]
+        return add_bias(self.run_frame(frames, weight, inside), self.bias)
 
     def of_image(self, images: Tensor) -> Tensor:
-        return self.run_image(images, self.weight.astype(images.dtype)[..., self.frame_channels :])
+        """Of attention maps, which are zero at padding."""
+        return self.run_image(images, self.weight.astype(images.dtype)[..., self.frame_channels :], None)
 
 
 class MaskHead(nn.Cell):
-    """Attention maps refined by the backbone's maps, coarse to fine: `[n, H/4, W/4, C/16]`."""
+    """Attention maps, of `stride`, refined by the backbone's maps, coarse to fine: `[n, H/4, W/4, C/16]`."""
 
-    def __init__(self, channels: int, num_heads: int, stage_channels: list[int]) -> None:
+    def __init__(self, channels: int, num_heads: int, stage_channels: list[int], stride: int = 32) -> None:
         super().__init__()
+        self.stride = stride
         widths = [channels // 2, channels // 4, channels // 8, channels // 16]
         self.lay1 = SplitConv(channels, num_heads, ATTENTION_GAIN)
         self.lay2 = Conv2d(channels + num_heads, widths[0], 3)
@@ -109,18 +113,39 @@ class MaskHead(nn.Cell):
         """The backbone's maps as the head adds them, the coarsest first."""
         return self.adapter1(stride16), self.adapter2(stride8), self.adapter3(stride4)
 
-    def construct(self, attention: Tensor, shared: tuple[Tensor, Tensor, Tensor, Tensor], frame_rows: Tensor) -> Tensor:
+    def construct(
+        self,
+        attention: Tensor,
+        shared: tuple[Tensor, Tensor, Tensor, Tensor],
+        frame_rows: Tensor,
+        sizes: Tensor | None = None,
+    ) -> Tensor:
+        """`sizes [n, 2]`: the images' height and width before padding, at the size of the network's input."""
+        at = self.sizes_of_maps(sizes)
         x = self.lay1.of_image(attention) + of_frames(shared[0], frame_rows)
-        x = ops.relu(self.gn1(x))
-        x = ops.relu(self.gn2(self.lay2(x)))
-        x = ops.relu(self.gn3(self.lay3(self.refine(x, shared[1], frame_rows))))
-        x = ops.relu(self.gn4(self.lay4(self.refine(x, shared[2], frame_rows))))
-        x = self.refine(x, shared[3], frame_rows)
+        inside = inside_of(at[0], x.shape[1], x.shape[2])
+        x = ops.relu(self.gn1(x, inside))
+        x = ops.relu(self.gn2(self.lay2(x, inside), inside))
+        x = self.refine(x, shared[1], frame_rows, at[0], at[1])
+        inside = inside_of(at[1], x.shape[1], x.shape[2])
+        x = ops.relu(self.gn3(self.lay3(x, inside), inside))
+        x = self.refine(x, shared[2], frame_rows, at[1], at[2])
+        inside = inside_of(at[2], x.shape[1], x.shape[2])
+        x = ops.relu(self.gn4(self.lay4(x, inside), inside))
+        x = self.refine(x, shared[3], frame_rows, at[2], at[3])
+        inside = inside_of(at[3], x.shape[1], x.shape[2])
         dy, dx = self.conv_offset(x)
-        return ops.relu(self.gn5(self.dcn(x, dy, dx)))
+        return ops.relu(self.gn5(self.dcn(x, dy, dx, at[3]), inside))
 
-    def refine(self, x: Tensor, finer: Tensor, frame_rows: Tensor) -> Tensor:
-        return of_frames(finer, frame_rows) + resize_nearest(x, finer.shape[1], finer.shape[2])
+    def sizes_of_maps(self, sizes: Tensor | None) -> tuple[Tensor | None, ...]:
+        """The sizes at every stride the head works at, the coarsest first."""
+        return sizes_at(sizes, self.stride), sizes_at(sizes, 16), sizes_at(sizes, 8), sizes_at(sizes, 4)
+
+    def refine(
+        self, x: Tensor, finer: Tensor, frame_rows: Tensor, sizes: Tensor | None, new_sizes: Tensor | None
+    ) -> Tensor:
+        wide = resize_nearest(x, finer.shape[1], finer.shape[2], sizes, new_sizes)
+        return of_frames(finer, frame_rows) + wide
 
 
 # Kernel and dilation, which see equally far: the paper's head, and that of an earlier MindSpore port.
@@ -128,7 +153,10 @@ SEQUENCE_HEADS = {"dilated": (3, 2), "dense": (5, 1)}
 
 
 class SequenceHead(nn.Cell):
-    """3-D convolutions over each instance's sequence: `[K, T, h, w, C] -> [K, T, h, w]` logits."""
+    """3-D convolutions over each instance's sequence: `[K, T, h, w, C] -> [K, T, h, w]` logits.
+
+    `inside [K*T, h, w]` is 0 at padding.
+    """
 
     def __init__(self, in_channels: int, kind: str = "dilated") -> None:
         super().__init__()
@@ -141,10 +169,10 @@ class SequenceHead(nn.Cell):
         set_value(self.out.weight, self.out.weight.asnumpy() * np.float32(LOGIT_GAIN))
         set_value(self.out.bias, np.full(1, LOGIT_PRIOR, np.float32))
 
-    def construct(self, x: Tensor) -> Tensor:
-        x = ops.relu(self.gn1(self.conv1(x)))
-        x = ops.relu(self.gn2(self.conv2(x)))
-        x = ops.relu(self.gn3(self.conv3(x)))
+    def construct(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+        x = ops.relu(self.gn1(self.conv1(x, inside), inside))
+        x = ops.relu(self.gn2(self.conv2(x, inside), inside))
+        x = ops.relu(self.gn3(self.conv3(x, inside), inside))
         return self.out(x).reshape(x.shape[:-1])
 
 
@@ -152,11 +180,12 @@ class Segmenter(nn.Cell):
     """Masks of chosen instance sequences only: training reads the matched slots, and no others are computed."""
 
     def __init__(
-        self, channels: int, num_heads: int, stage_channels: list[int], sequence_head: str = "dilated"
+        self, channels: int, num_heads: int, stage_channels: list[int], sequence_head: str = "dilated", stride: int = 32
     ) -> None:
         super().__init__()
+        self.stride = stride
         self.bbox_attention = AttentionMap(channels, num_heads)
-        self.mask_head = MaskHead(channels, num_heads, stage_channels)
+        self.mask_head = MaskHead(channels, num_heads, stage_channels, stride)
         self.insmask_head = SequenceHead(channels // 16, sequence_head)
 
     def shared_parameters(self) -> list[Parameter]:
@@ -170,22 +199,33 @@ class Segmenter(nn.Cell):
         shared = {p.name for p in self.shared_parameters()} - {self.mask_head.lay1.weight.name}
         return [p for p in self.trainable_params() if p.name not in shared]
 
-    def of_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def of_memory(self, memory: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
         """What all instances of a frame share of `memory [B*T, h, w, C]`: two maps `[B*T, h, w, ...]`."""
-        return self.bbox_attention.k_linear(memory), self.mask_head.lay1.of_frame(memory)
+        inside = inside_of(sizes_at(sizes, self.stride), memory.shape[1], memory.shape[2])
+        return self.bbox_attention.k_linear(memory), self.mask_head.lay1.of_frame(memory, inside)
 
     def construct(
-        self, shared: tuple[Tensor, ...], states: Tensor, blocked: Tensor, query_rows: Tensor, frame_rows: Tensor
+        self,
+        shared: tuple[Tensor, ...],
+        states: Tensor,
+        blocked: Tensor,
+        sizes: Tensor | None,
+        query_rows: Tensor,
+        frame_rows: Tensor,
     ) -> Tensor:
         """Mask logits, float32 `[K, T, H/4, W/4]` of K sequences.
 
         `shared` is what `of_memory` gives, then what `mask_head.adapt` gives; `states [B*T*N, C]` the last decoder
-        states; `blocked [B*T, h*w]`; `query_rows`, `frame_rows` int32 `[K, T]` the query and frame of every image.
+        states; `blocked [B*T, h*w]`; `sizes [B*T, 2]` the frames' height and width before padding; `query_rows`,
+        `frame_rows` int32 `[K, T]` the query and frame of every image.
         """
         num_sequences, num_frames = query_rows.shape
         frames = frame_rows.reshape(-1)
         queries = ops.gather(states, query_rows.reshape(-1), 0)
         keys = of_frames(shared[0], frames)
         attention = self.bbox_attention(queries, keys, ops.gather(blocked, frames, 0))
-        x = self.mask_head(attention, shared[1:], frames)
-        return self.insmask_head(x.reshape(num_sequences, num_frames, *x.shape[1:])).astype(ms.float32)
+        of_images = None if sizes is None else ops.gather(sizes, frames, 0)
+        x = self.mask_head(attention, shared[1:], frames, of_images)
+        inside = inside_of(sizes_at(of_images, 4), x.shape[1], x.shape[2])
+        x = x.reshape(num_sequences, num_frames, *x.shape[1:])
+        return self.insmask_head(x, inside).astype(ms.float32)

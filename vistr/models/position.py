@@ -33,8 +33,12 @@ def _cached(content: bytes, shape: tuple[int, int, int, int], channels: int) -> 
     return code
 
 
-def shrink_padding(padding: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Padding at a feature map's size, nearest neighbour: bool `[B, T, H, W] -> [B, T, height, width]`."""
-    rows = np.minimum((np.arange(height) * np.float32(padding.shape[2] / height)).astype(int), padding.shape[2] - 1)
-    columns = np.minimum((np.arange(width) * np.float32(padding.shape[3] / width)).astype(int), padding.shape[3] - 1)
-    return np.ascontiguousarray(padding[:, :, rows][:, :, :, columns])
+def padding_of_map(sizes: np.ndarray, stride: int, num_frames: int, height: int, width: int) -> np.ndarray:
+    """Padding of maps of a stride, for clips of `sizes [B, 2]` (height, width): bool `[B, num_frames, height, width]`.
+
+    A stride that the picture has begun is the picture's, as in the convolutions' outputs.
+    """
+    seen = -(-sizes // stride)
+    rows, columns = np.arange(height) >= seen[:, :1], np.arange(width) >= seen[:, 1:]
+    padding = rows[:, None, :, None] | columns[:, None, None, :]
+    return np.repeat(padding, num_frames, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from vistr.layers.graph_cache import GraphCache
 from vistr.models.detector import Detector
 from vistr.models.masks import Segmenter
 from vistr.models.pixels import make_images
-from vistr.models.position import position_code, shrink_padding
+from vistr.models.position import padding_of_map, position_code
 
 # Of a size that half precision has: what it is added to vanishes beside it, and so does its exponential.
 BLOCKED = -3e4
@@ -46,6 +47,8 @@ class Context(NamedTuple):
     """`[B, L, C]`, L = T*h*w."""
     blocked: Tensor
     """`[B, L]`: 0, or a large negative number at padding."""
+    sizes: Tensor
+    """float32 `[B*T, 2]`: every frame's height and width before padding."""
 
     def of_frames(self, num_frames: int) -> Tensor:
         """`blocked` as `[B*T, h*w]`."""
@@ -90,8 +93,8 @@ class VisTR(nn.Cell):
         # Every layer computes in the precision of what it is given; parameters are float32 throughout.
         self.dtype = DTYPES[precision]
 
-        def backbone(images: Tensor) -> Any:
-            return detector.backbone(images)
+        def backbone(images: Tensor, sizes: Tensor) -> Any:
+            return detector.backbone(images, sizes)
 
         def detect(stride32: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None) -> Any:
             return detector(stride32, position, blocked, noise)
@@ -99,13 +102,13 @@ class VisTR(nn.Cell):
         def adapt(stride4: Tensor, stride8: Tensor, stride16: Tensor) -> Any:
             return segmenter.mask_head.adapt(stride4, stride8, stride16)
 
-        def share(memory: Tensor) -> Any:
-            return segmenter.of_memory(memory)
+        def share(memory: Tensor, sizes: Tensor) -> Any:
+            return segmenter.of_memory(memory, sizes)
 
         def segment(
-            states: Tensor, blocked: Tensor, query_rows: Tensor, frame_rows: Tensor, keys: Tensor, *shared: Tensor
+            states: Tensor, blocked: Tensor, sizes: Tensor, query_rows: Tensor, frame_rows: Tensor, *shared: Tensor
         ) -> Tensor:
-            return segmenter((keys, *shared), states, blocked, query_rows, frame_rows)
+            return segmenter(shared, states, blocked, sizes, query_rows, frame_rows)
 
         self.graphs = graphs
         weights = list(self.get_parameters())
@@ -119,29 +122,34 @@ class VisTR(nn.Cell):
         """Run the network without dropout.
 
         `frames [B, T, 3, H, W]` float32, normalised, or `[B, T, H, W, 3]` uint8 RGB; `padding [B, T, H, W]` bool,
-        True = padding. A clip's results
-        do not depend on the other clips of the batch.
+        True = padding, at the bottom and the right of a clip's frames alike. A clip's results depend neither on it nor
+        on the other clips of the batch.
         """
         images, context = self.prepare(frames, padding)
         batch, num_frames = np.shape(padding)[:2]
         # The adapters take the maps' place group by group: those of a long clip are a gigabyte.
         parts = []
-        for group in frame_chunks(images, self.frames_a_call(images)):
-            *maps, stride32 = self.run_backbone(group)
+        for group in self.backbone_inputs(images, context):
+            *maps, stride32 = self.run_backbone(*group)
             parts.append((*self.run_adapt(*maps), stride32))
         *adapted, stride32 = join(parts, images.shape[0])
         logits, boxes, states, memory = self.run_detect(stride32, context.position, context.blocked, None)
-        shared = (*self.run_share(memory), *adapted)
+        shared = (*self.run_share(memory, context.sizes), *adapted)
         states = states.reshape(-1, states.shape[-1])
-        masks = self.masks(states, context.of_frames(num_frames), shared, batch, num_frames)
+        masks = self.masks(states, context, shared, batch, num_frames)
         return Outputs(logits[-1], boxes[-1], masks, logits[:-1], boxes[:-1])
 
     def detect(self, images: Tensor, context: Context, noise: Tensor | None) -> Detection:
         """Everything but the masks, as training needs it; `noise` is the step's dropout pool."""
-        groups = frame_chunks(images, self.frames_a_call(images))
-        maps = join([self.run_backbone(group) for group in groups], images.shape[0])
+        groups = self.backbone_inputs(images, context)
+        maps = join([self.run_backbone(*group) for group in groups], images.shape[0])
         logits, boxes, states, memory = self.run_detect(maps[3], context.position, context.blocked, noise)
         return Detection(logits, boxes, states.reshape(-1, states.shape[-1]), memory, maps)
+
+    def backbone_inputs(self, images: Tensor, context: Context) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and their sizes, a few frames at a time."""
+        size = self.frames_a_call(images)
+        return zip(frame_chunks(images, size), frame_chunks(context.sizes, size), strict=True)
 
     def frames_a_call(self, images: Tensor) -> int:
         """How many of the images `[n, H, W, 3]` go through the backbone together, groups being of one size."""
@@ -149,17 +157,20 @@ class VisTR(nn.Cell):
         num_chunks = min(n, -(-n * height * width // self.limits.backbone_pixels))
         return -(-n // num_chunks)
 
-    def masks(self, states: Tensor, blocked: Tensor, shared: tuple[Tensor, ...], batch: int, num_frames: int) -> Tensor:
+    def masks(
+        self, states: Tensor, context: Context, shared: tuple[Tensor, ...], batch: int, num_frames: int
+    ) -> Tensor:
         """Masks of every slot, a few sequences a call so that memory stays bounded: `[B, T*N, H/4, W/4]`."""
         num_sequences = batch * self.num_instances
         height, width = shared[-1].shape[1:3]
         step = max(1, min(num_sequences, self.limits.mask_pixels // (num_frames * height * width)))
         sequences = np.arange(num_sequences)
+        of_frames = (context.of_frames(num_frames), context.sizes)
         parts = []
         for start in range(0, num_sequences, step):
             chosen = sequences[np.minimum(np.arange(start, start + step), num_sequences - 1)]
             rows = image_rows(chosen, num_frames, self.num_instances)
-            part = self.run_segment(states, blocked, *(Tensor(r) for r in rows), *shared).asnumpy()
+            part = self.run_segment(states, *of_frames, *(Tensor(r) for r in rows), *shared).asnumpy()
             parts.append(part[: num_sequences - start])
         masks = np.concatenate(parts).reshape(batch, self.num_instances, num_frames, height, width)
         return Tensor(np.ascontiguousarray(masks.swapaxes(1, 2)).reshape(batch, -1, height, width))
@@ -168,12 +179,15 @@ class VisTR(nn.Cell):
         """Channels-last images `[B*T, H, W, 3]`, in the network's precision, and the context of their padding."""
         pixels = frames.asnumpy() if isinstance(frames, Tensor) else np.asarray(frames)
         mask = (padding.asnumpy() if isinstance(padding, Tensor) else np.asarray(padding)).astype(bool, copy=False)
-        batch, _, height, width = mask.shape
+        batch, num_frames, height, width = mask.shape
         images = make_images(pixels, mask, self.dtype)
-        small = shrink_padding(mask, -(-height // self.stride), -(-width // self.stride))
+        # Padding is the same in all frames, below and at the right: one size says it.
+        sizes = np.stack([(~mask[:, 0, :, 0]).sum(1), (~mask[:, 0, 0, :]).sum(1)], 1)
+        small = padding_of_map(sizes, self.stride, num_frames, -(-height // self.stride), -(-width // self.stride))
         blocked = np.where(small, BLOCKED, 0).astype(self.dtype).reshape(batch, -1)
         position = position_code(small, self.channels).astype(self.dtype, copy=False)
-        return images, Context(Tensor(position), Tensor(blocked))
+        of_frames = np.repeat(sizes, num_frames, 0).astype(np.float32)
+        return images, Context(Tensor(position), Tensor(blocked), Tensor(of_frames))
 
 
 def frame_chunks(frames: Tensor, size: int) -> list[Tensor]:

@@ -146,7 +146,8 @@ def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
     if checkpoint is not None:
         load_weights(model, checkpoint)
     else:
-        calibrate(model.detector.backbone, model.prepare(frames[:, :1], padding[:, :1])[0])
+        images, context = model.prepare(frames[:, :1], padding[:, :1])
+        calibrate(model.detector.backbone, images, context.sizes)
     if part == "training":
         timing = train_some(config, model, clips)
         memory = {part: peak_memory_gb(device)} | ({} if ahead is None else {"compiling it before": ahead})

@@ -84,7 +84,8 @@ def run(config: Config) -> dict[str, float]:
         load_initial(model, initial, videos.names)
         del initial
     elif config.resume is None:
-        calibrate(model.detector.backbone, model.prepare(first().frames, first().padding)[0])
+        images, context = model.prepare(first().frames, first().padding)
+        calibrate(model.detector.backbone, images, context.sizes)
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")
     if config.resume is not None:
         checkpoint = checkpoint_to_resume(Path(config.resume))

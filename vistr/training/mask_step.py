@@ -40,9 +40,9 @@ class MaskStep:
         self.of_instances = ms.ParameterTuple(segmenter.instance_parameters())
 
         def losses(states: Tensor, *inputs: Tensor) -> Any:
-            shared, (blocked, query_rows, frame_rows, scale) = inputs[:NUM_SHARED], inputs[NUM_SHARED:-2]
-            masks = segmenter(shared, states, blocked, query_rows, frame_rows)
-            total, of_masks = criterion.of_masks(masks, *inputs[-2:])
+            shared, (blocked, sizes, query_rows, frame_rows, scale) = inputs[:NUM_SHARED], inputs[NUM_SHARED:-2]
+            masks = segmenter(shared, states, blocked, sizes, query_rows, frame_rows)
+            total, of_masks = criterion.of_masks(masks, *inputs[-2:], ops.gather(sizes, frame_rows[:, 0], 0))
             return total * scale, ops.concat((total.reshape(1), of_masks))
 
         losses_and_gradients = ms.value_and_grad(losses, tuple(range(NUM_SHARED + 1)), self.of_instances, has_aux=True)
@@ -50,8 +50,10 @@ class MaskStep:
         def loss(*inputs: Tensor) -> Any:
             return losses_and_gradients(*inputs)
 
-        def weighted(memory: Tensor, stride4: Tensor, stride8: Tensor, stride16: Tensor, *gradients: Tensor) -> Tensor:
-            shared = (*segmenter.of_memory(memory), *segmenter.mask_head.adapt(stride4, stride8, stride16))
+        def weighted(
+            memory: Tensor, stride4: Tensor, stride8: Tensor, stride16: Tensor, sizes: Tensor, *gradients: Tensor
+        ) -> Tensor:
+            shared = (*segmenter.of_memory(memory, sizes), *segmenter.mask_head.adapt(stride4, stride8, stride16))
             total = dot(shared[0], gradients[0], natively)
             for i in range(1, NUM_SHARED):
                 total = total + dot(shared[i], gradients[i], natively)
@@ -67,26 +69,27 @@ class MaskStep:
         self.run_shared_gradients = Graph("the gradients of the masks' shared part", shared_gradients, *kept)
 
     def __call__(
-        self, found: Detection, blocked: Tensor, supervision: Supervision, scale: Tensor
+        self, found: Detection, blocked: Tensor, sizes: Tensor, supervision: Supervision, scale: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, list[Tensor], dict[str, Tensor]]:
         """Total, mask and dice losses `[3]`, and, times `scale`, their gradients of states, memory, maps, parameters.
 
-        The maps' are those of strides 8 and 16, before them that of stride 4 where it is wanted; `blocked [B*T, h*w]`.
+        The maps' are those of strides 8 and 16, before them that of stride 4 where it is wanted; `blocked [B*T, h*w]`
+        and `sizes [B*T, 2]` as in `Segmenter`.
         """
         maps = found.maps[:3]
-        shared = (*self.model.run_share(found.memory), *self.model.run_adapt(*maps))
+        shared = (*self.model.run_share(found.memory, sizes), *self.model.run_adapt(*maps))
         num_frames, pixels = supervision.masks.shape[1], shared[-1].shape[1] * shared[-1].shape[2]
         most = self.model.num_instances * found.logits.shape[1]
         size = group_size(len(supervision.masks), most, num_frames * pixels, self.model.limits)
         total: list[Tensor] = []
         for query_rows, frame_rows, masks, weights in supervision.groups(size):
             rows, targets = (Tensor(query_rows), Tensor(frame_rows)), (Tensor(masks), Tensor(weights))
-            inputs = (found.states, *shared, blocked, *rows, scale, *targets)
+            inputs = (found.states, *shared, blocked, sizes, *rows, scale, *targets)
             (_, losses), (of_inputs, of_instances) = self.run_loss(*inputs)
             total = add(total, (losses, *of_inputs, *of_instances))
         losses, of_states, *rest = total
         of_shared, of_instances = rest[:NUM_SHARED], rest[NUM_SHARED:]
-        (of_memory, *of_maps), of_parameters = self.run_shared_gradients(found.memory, *maps, *of_shared)
+        (of_memory, *of_maps), of_parameters = self.run_shared_gradients(found.memory, *maps, sizes, *of_shared)
         release((*shared, *of_shared))
         gradients = {p.name: g for p, g in zip(self.of_shared, of_parameters, strict=True)}
         for parameter, gradient in zip(self.of_instances, of_instances, strict=True):

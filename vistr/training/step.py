@@ -85,8 +85,8 @@ class TrainingStep:
         def detector_gradients(*inputs: Tensor | None) -> Any:
             return gradients_of_weighted(*inputs)
 
-        def backbone_gradients(x: Tensor, *gradients: Tensor) -> Any:
-            return gradients_of(body, of_backbone)(x, gradients)
+        def backbone_gradients(x: Tensor, sizes: Tensor, *gradients: Tensor) -> Any:
+            return gradients_of(body, of_backbone)(x, sizes, gradients)
 
         kept = (list(model.get_parameters()), model.graphs, (weights, first_layer))
         self.masks = MaskStep(model, criterion, of_stride4=self.from_images, kept=kept)
@@ -140,7 +140,7 @@ class TrainingStep:
         factor, targets = Tensor(np.float32(scale)), (Tensor(target) for target in supervision.of_queries)
         (_, of_queries), (logits, boxes) = self.run_loss(found.logits, found.boxes, factor, *targets)
         blocked = context.of_frames(images.shape[0] // context.position.shape[0])
-        of_masks, states, memory, of_maps, of_segmenter = self.masks(found, blocked, supervision, factor)
+        of_masks, states, memory, of_maps, of_segmenter = self.masks(found, blocked, context.sizes, supervision, factor)
         losses = name_losses(of_queries.asnumpy(), of_masks.asnumpy())
         release((found.logits, found.boxes, found.states, found.memory, stride8, stride16))
         states = states.reshape(context.position.shape[0], -1, states.shape[-1])
@@ -151,23 +151,26 @@ class TrainingStep:
         of_backbone: Sequence[Tensor] = ()
         if len(self.of_backbone):
             start = images if self.from_images else stride4
-            of_backbone = self.backbone_gradients(start, [*of_maps, of_stride32], self.model.frames_a_call(images))
+            size = self.model.frames_a_call(images)
+            of_backbone = self.backbone_gradients(start, context.sizes, [*of_maps, of_stride32], size)
         groups = ((self.of_detector, of_detector), (self.of_backbone, of_backbone))
         named = {p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)} | of_segmenter
         gradients = tuple(named[p.name] for p in self.parameters)
         release((stride4, *of_maps, of_stride32))
         return losses, gradients
 
-    def backbone_gradients(self, start: Tensor, of_maps: Sequence[Tensor], size: int) -> Sequence[Tensor]:
+    def backbone_gradients(
+        self, start: Tensor, sizes: Tensor, of_maps: Sequence[Tensor], size: int
+    ) -> Sequence[Tensor]:
         """Gradients of the backbone's parameters, `size` frames at a time; frames that only fill up count nothing."""
         chunks, n = frame_chunks(start, size), start.shape[0]
         total: Sequence[Tensor] = ()
-        for i, chunk in enumerate(chunks):
+        for i, (chunk, of_chunk) in enumerate(zip(chunks, frame_chunks(sizes, size), strict=True)):
             gradients = [g if len(chunks) == 1 else g[i * size : (i + 1) * size] for g in of_maps]
             missing = (i + 1) * size - n
             if missing > 0:
                 gradients = [ops.concat((g, ops.zeros((missing, *g.shape[1:]), g.dtype)), 0) for g in gradients]
-            total = add(total, self.run_backbone_gradients(chunk, *gradients))
+            total = add(total, self.run_backbone_gradients(chunk, of_chunk, *gradients))
         return total
 
 

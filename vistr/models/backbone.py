@@ -90,7 +90,7 @@ class ResNet(nn.Cell):
         recompute: bool = False,
     ) -> None:
         super().__init__()
-        block = Bottleneck if name in ("r50", "r101") else BasicBlock
+        block = Bottleneck if name.endswith(("50", "101")) else BasicBlock
         width = 32 if name == "r10" else 64
         self.channels = [width * block.expansion * 2**i for i in range(4)]
         self.frozen_stem, self.dilation = frozen_stem, dilation

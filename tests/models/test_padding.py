@@ -104,4 +104,4 @@ def test_half_precision_rounds_where_it_did() -> None:
     network = tiny.eager(tiny.model(device=Device(target="cpu", precision="fp16")))
     together = outputs(network, tiny.join([clip(seed, size, BUCKET) for seed, size in enumerate(SIZES[1:])]))
     for seed, size in enumerate(SIZES[1:]):
-        assert_same_outputs(together, outputs(network, clip(seed, size, size)), seed, 5e-3)
+        assert_same_outputs(together, outputs(network, clip(seed, size, size)), seed, 2e-2)

@@ -176,9 +176,7 @@ class Predictor:
         logits, masks = (by_frame(x.asnumpy(), self.settings.num_frames) for x in (outputs.logits, outputs.masks))
         return logits, masks
 
-    def _tracks_of(
-        self, clip: VideoClip, logits: NDArray[np.float32], masks: NDArray[np.float32]
-    ) -> list[ClipTrack]:
+    def _tracks_of(self, clip: VideoClip, logits: NDArray[np.float32], masks: NDArray[np.float32]) -> list[ClipTrack]:
         return clip_tracks(
             logits,
             masks,

@@ -42,7 +42,8 @@ class MaskStep:
         def losses(states: Tensor, *inputs: Tensor) -> Any:
             shared, (blocked, sizes, query_rows, frame_rows, scale) = inputs[:NUM_SHARED], inputs[NUM_SHARED:-2]
             masks = segmenter(shared, states, blocked, sizes, query_rows, frame_rows)
-            total, of_masks = criterion.of_masks(masks, *inputs[-2:], ops.gather(sizes, frame_rows[:, 0], 0))
+            of_sequences = ops.gather(sizes, frame_rows[:, 0], 0)
+            total, of_masks = criterion.of_masks(masks, inputs[-2], inputs[-1], of_sequences)
             return total * scale, ops.concat((total.reshape(1), of_masks))
 
         losses_and_gradients = ms.value_and_grad(losses, tuple(range(NUM_SHARED + 1)), self.of_instances, has_aux=True)

@@ -14,9 +14,10 @@ import pytest
 import vistr.config.compose
 from vistr import load_config
 from vistr.config import Config
-from vistr.config.compose import adopt_checkpoint, from_dict, to_dict
+from vistr.config.compose import adopt_checkpoint, from_dict, load_run, to_dict
 from vistr.errors import UserError
 from vistr.files import ROOT
+from vistr.tasks.sources import open_split
 
 OPTIONS = sorted(
     f"{file.parent.relative_to(ROOT / 'conf')}={file.stem}"
@@ -162,6 +163,8 @@ MISTAKES = [
     ("seed=-1", "seed=-1", "from 0"),
     ("transformer.num_heads=7", "transformer.num_heads=7", "transformer.hidden_dim=384"),
     ("transformer.hidden_dim=200", "transformer.hidden_dim=200", "96"),
+    ("dataset.eval_short_side=0", "dataset.eval_short_side=0", "at least 1"),
+    ("dataset.eval_long_side=90", "dataset.eval_long_side=90", "dataset.eval_short_side="),
     ("backbone.short_side=700", "backbone.short_side=700", "backbone.long_side=540"),
     ("optimizer.epochs=2", "optimizer.drop_epoch=12", "optimizer.epochs=2"),
     ("dataset.augmentation.crop_min=700", "crop_min=700", "crop_max=600"),
@@ -267,7 +270,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("mistake", "named", "hint"), MISTAKES, ids=[mistake[0][:40] for mistake in MISTAKES])
 def test_a_mistake_is_one_sentence_that_names_its_key(mistake: str, named: str, hint: str, files: Path) -> None:
     with pytest.raises(UserError) as caught:
-        load_config(mistake.split(" "))
+        load_run(mistake.split(" "))
     sentence = str(caught.value)
     assert named in sentence
     assert hint in sentence
@@ -332,6 +335,14 @@ def test_loading_a_configuration_leaves_mindspore_alone() -> None:
     assert shown.stdout.strip() == "False"
 
 
+def test_a_network_for_a_known_dataset_needs_no_files_of_it() -> None:
+    for name in ("ytvis2019", "ytvis2021", "ovis", "custom"):
+        config = load_config([f"dataset={name}"])
+        assert config.dataset.name == name
+        with pytest.raises(UserError, match=f"dataset={name} needs dataset"):
+            open_split(config, "train")
+
+
 class TestAdoptCheckpoint:
     """Evaluating a checkpoint: its model, its dataset, and what the user changed on purpose."""
 
@@ -359,11 +370,18 @@ class TestAdoptCheckpoint:
         assert (config.dataset.split, config.dataset.short_side) == ("train", 64)
         assert (config.dataset.num_videos, config.dataset.long_side) == (30, 160)
 
-    def test_a_group_override_replaces_the_dataset_and_follows_the_checkpoints_clip_size(self, files: Path) -> None:
+    def test_a_group_override_replaces_the_dataset_all_but_the_size_of_training(self, files: Path) -> None:
         saved = to_dict(load_config(["backbone=r101"]))
         config = self.adopt(saved, "dataset=ovis", "dataset.root=frames", "dataset.split=valid")
         assert (config.dataset.name, config.dataset.root) == ("ovis", str(files / "frames"))
-        assert (config.dataset.short_side, config.dataset.long_side) == (280, 504)
+        assert (config.dataset.short_side, config.dataset.long_side) == (96, 160)
+
+    def test_a_network_trained_elsewhere_is_evaluated_on_all_videos(self, files: Path) -> None:
+        saved = {"dataset": {"name": "ytvis2019", "split": "valid"}}
+        typed = ("dataset.annotations=truth.json", "dataset.images=frames")
+        assert self.adopt(saved, "dataset=custom", *typed).dataset.split == "train"
+        assert self.adopt(saved, "dataset=ytvis2021", "dataset.root=frames").dataset.split == "valid"
+        assert self.adopt(saved, "dataset=custom", *typed, "dataset.split=holdout").dataset.split == "holdout"
 
     def test_a_split_of_the_checkpoints_dataset_is_not_held_against_the_default_one(self, files: Path) -> None:
         saved = to_dict(load_config(["dataset=ytvis2019", "dataset.root=frames"]))

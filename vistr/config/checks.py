@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vistr.config.ranges import check_ranges
 from vistr.config.schema import Config
+from vistr.config.sizes import evaluation_size
 from vistr.config.task_checks import check_task, require_file, require_folder
 from vistr.errors import UserError
 
@@ -11,8 +12,8 @@ from vistr.errors import UserError
 def check(config: Config, *, with_dataset: bool = True) -> None:
     """Raise a UserError that names the first key out of range or at odds with another.
 
-    `with_dataset=False` leaves out the dataset's own files and splits: evaluation learns its dataset from
-    the checkpoint, after the configuration is composed.
+    `with_dataset=False` leaves out the dataset's own files and splits, which nobody needs who only builds a network;
+    evaluation learns its dataset from the checkpoint, after the configuration is composed.
     """
     check_ranges(config)
     _check_model(config)
@@ -20,7 +21,7 @@ def check(config: Config, *, with_dataset: bool = True) -> None:
     check_task(config)
     # The others read nothing of the dataset but its clip size.
     if with_dataset and config.task.name in ("train", "evaluate"):
-        _check_dataset(config)
+        check_dataset(config)
 
 
 def _check_model(config: Config) -> None:
@@ -42,6 +43,12 @@ def _check_model(config: Config) -> None:
             raise UserError(
                 f"{key}.short_side={section.short_side} is larger than {key}.long_side={section.long_side}."
             )
+    size = evaluation_size(config)
+    if size.long_side is not None and size.short_side > size.long_side:
+        raise UserError(
+            f"dataset.eval_long_side={size.long_side} is less than the short side of evaluation, {size.short_side}: "
+            "give both dataset.eval_short_side= and dataset.eval_long_side=."
+        )
 
 
 def _check_schedule(config: Config) -> None:
@@ -69,7 +76,8 @@ def _check_schedule(config: Config) -> None:
         )
 
 
-def _check_dataset(config: Config) -> None:
+def check_dataset(config: Config) -> None:
+    """UserError where the dataset's files are not named or not there, or its split has no videos."""
     dataset = config.dataset
     explicit = [key for key in ("annotations", "images") if getattr(dataset, key) is not None]
     if len(explicit) == 1:

@@ -61,19 +61,24 @@ def prepare(sources: Sources | None = None) -> None:
 def load_config(overrides: Sequence[str] = ()) -> Config:
     """The configuration `python run.py <overrides>` runs with; `run_dir` stays None.
 
-    Raises UserError, one sentence that names the key, for anything wrong with it.
+    Raises UserError, one sentence that names the key, for anything wrong with it; where a dataset lies is asked when
+    it is read.
     """
-    return load_run(overrides)[0]
+    return load_run(overrides, with_dataset=False)[0]
 
 
-def load_run(overrides: Sequence[str]) -> tuple[Config, Path]:
-    """The configuration of `python run.py <overrides>`, and the folder that hydra.run.dir names for it."""
+def load_run(overrides: Sequence[str], *, with_dataset: bool = True) -> tuple[Config, Path]:
+    """The configuration of `python run.py <overrides>`, and the folder that hydra.run.dir names for it.
+
+    `with_dataset=False` does not ask where a dataset lies.
+    """
     ready = typed.ready(overrides)
     composed = _compose(ready, with_hydra=True)
     plain = copy.copy(composed)
     with open_dict(plain):
         del plain["hydra"]
-    config = finish(plain, [override for override in ready if not override.startswith("hydra.")])
+    kept = [override for override in ready if not override.startswith("hydra.")]
+    config = finish(plain, kept, with_dataset=with_dataset)
     if config.resume is not None:
         return config, run_of(Path(config.resume))
     with conversion_errors(ready):
@@ -87,7 +92,9 @@ def compose_sweep(overrides: Sequence[str]) -> DictConfig:
     return _compose(overrides, RunMode.MULTIRUN)
 
 
-def finish(composed: DictConfig, overrides: list[str], run_dir: str | None = None) -> Config:
+def finish(
+    composed: DictConfig, overrides: list[str], run_dir: str | None = None, *, with_dataset: bool = True
+) -> Config:
     """A composed configuration as checked dataclasses, its paths absolute; with `resume=`, that of the run named.
 
     What is typed beside `resume=` is laid over the settings the run was started with, and said.
@@ -97,7 +104,7 @@ def finish(composed: DictConfig, overrides: list[str], run_dir: str | None = Non
     config = _to_dataclasses(composed, overrides)
     config.overrides = overrides
     config.run_dir = run_dir
-    check(config, with_dataset=config.task.name != "evaluate")
+    check(config, with_dataset=with_dataset and config.task.name != "evaluate")
     return config
 
 
@@ -115,7 +122,8 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
     """The configuration for evaluating a checkpoint: its model and dataset, then what the user typed.
 
     A section the user did not touch is the checkpoint's. `dataset.holdout=0.3` changes one key of the
-    checkpoint's dataset, `dataset=ytvis2019` replaces it. Raises UserError where the user's model
+    checkpoint's dataset, `dataset=ytvis2019` replaces it, all but the size of training (unless videos are generated)
+    and the wish for videos that no training saw. Raises UserError where the user's model
     contradicts the checkpoint's, or where the result does not pass the checks. A smaller `num_frames` does not:
     a clip may have fewer frames than those the checkpoint was trained with.
     """
@@ -138,6 +146,8 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
     if "dataset" not in touched:
         composed.dataset = before.dataset
         keep_from_writing(composed, composed, touched)
+    else:
+        _keep_of_dataset(composed.dataset, before.dataset)
     for key, value in dotted.items():
         if key.startswith("dataset."):
             OmegaConf.update(composed, key, value)
@@ -145,6 +155,15 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
     adopted.overrides, adopted.run_dir = config.overrides, config.run_dir
     check(adopted)
     return adopted
+
+
+def _keep_of_dataset(dataset: DictConfig, before: DictConfig) -> None:
+    """What another dataset for a checkpoint takes over from the one it was trained on."""
+    if dataset.name != "shapes":
+        dataset.short_side, dataset.long_side = before.short_side, before.long_side
+    if before.split == "valid":
+        # A network that was trained elsewhere: nothing here was held out for it.
+        dataset.split = "train" if dataset.name in ("shapes", "custom") else "valid"
 
 
 def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, list[str]]:

@@ -37,6 +37,8 @@ _POSITIVE = (
     "transformer.feedforward_dim",
     "dataset.short_side",
     "dataset.long_side",
+    "dataset.eval_short_side",
+    "dataset.eval_long_side",
     "dataset.size_divisor",
     "dataset.num_instances",
     "dataset.augmentation.resize_short",

@@ -47,10 +47,11 @@ class Dataset:
     """Where the videos are, which of them are held out, and how clips are cut from them.
 
     `root` is the folder of a known dataset (or where `shapes` are generated); `annotations` and `images`
-    name the file and the folder themselves. `clip_overlap` is the share of a clip's frames that the next
-    clip of a long video sees again. With `few_sizes` clips are padded to one of three sizes where they fit, else to
-    multiples of `size_divisor`; null means so on a GPU. `num_instances` is the default of the key of that name at the
-    root. The keys from `num_videos` on serve `shapes` alone.
+    name the file and the folder themselves. `short_side` and `long_side` are training's; those of evaluation and
+    `infer` follow from `eval_short_side` and `eval_long_side` by the rule in vistr/config/sizes.py. `clip_overlap` is
+    the share of a clip's frames that the next clip of a long video sees again. With `few_sizes` clips are padded to
+    one of three sizes where they fit, else to multiples of `size_divisor`; null means so on a GPU. `num_instances` is
+    the default of the key of that name at the root. The keys from `num_videos` on serve `shapes` alone.
     """
 
     name: str = "shapes"
@@ -62,6 +63,8 @@ class Dataset:
     seed: int = 42
     short_side: int = 300
     long_side: int = 540
+    eval_short_side: int | None = None
+    eval_long_side: int | None = None
     size_divisor: int = 32
     few_sizes: bool | None = None
     num_instances: int = 10

@@ -30,12 +30,13 @@ from vistr.models.vistr import VisTR
 class ClipSettings:
     """How videos become clips: `overlap` is the share of a clip that the next one of a long video sees again.
 
+    Frames are resized to `short_side`, or less where their other side would pass `long_side`; None: it may be any.
     Clips are padded to the smallest of `sizes` that holds them, or else to multiples of `size_divisor`.
     """
 
     num_frames: int
     short_side: int
-    long_side: int
+    long_side: int | None
     size_divisor: int
     overlap: float
     sizes: tuple[Size, ...] = ()

@@ -173,7 +173,7 @@ class BilinearTaps(nn.Cell):
         return of_row0 * slopes_y[0] + of_row1 * slopes_y[1], of_column0 * slopes_x[0] + of_column1 * slopes_x[1]
 
     def last(self, size: Tensor, like: Tensor) -> Tensor:
-        """The last cell along one axis of images of `size [n, 1]`, as large as `like`: broadcasting is dear on a CPU."""
+        """The last cell along one axis of images of `size [n, 1]`, as large as `like`: broadcasting is dear."""
         return ops.matmul(size - 1, ops.ones((1, like.size // size.size), size.dtype)).reshape(like.shape)
 
     def neighbours(

@@ -10,6 +10,7 @@ from typing import Any
 
 from vistr.config import Config
 from vistr.config.compose import from_dict
+from vistr.config.sizes import evaluation_size
 from vistr.data.sizes import Size, few_sizes
 from vistr.data.transforms import Recipe
 from vistr.data.videos import Category
@@ -40,11 +41,11 @@ def make_predictor(config: Config, checkpoint: Checkpoint) -> Predictor:
 
 def clip_settings(config: Config) -> ClipSettings:
     """How the configuration cuts videos into clips."""
-    dataset = config.dataset
+    size, dataset = evaluation_size(config), config.dataset
     return ClipSettings(
         config.num_frames,
-        dataset.short_side,
-        dataset.long_side,
+        size.short_side,
+        size.long_side,
         dataset.size_divisor,
         dataset.clip_overlap,
         clip_sizes(config),
@@ -52,11 +53,15 @@ def clip_settings(config: Config) -> ClipSettings:
 
 
 def clip_sizes(config: Config, recipe: Recipe | None = None) -> tuple[Size, ...]:
-    """The few sizes that clips are padded to, none where they are padded to multiples of dataset.size_divisor."""
+    """The few sizes that clips are padded to, none where they are padded to multiples of dataset.size_divisor.
+
+    Those of training with its recipe, those of evaluation without one.
+    """
     dataset, device = config.dataset, config.device
     few = dataset.few_sizes
     if few or (few is None and use_device(device.target, device.id) == "GPU"):
-        return few_sizes(recipe, dataset.short_side, dataset.long_side, dataset.size_divisor)
+        sides = (dataset.short_side, dataset.long_side) if recipe is not None else evaluation_size(config)[:2]
+        return few_sizes(recipe, *sides, dataset.size_divisor)
     return ()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from vistr.config import Config
+from vistr.config.checks import check_dataset
 from vistr.data.categories import are_unnamed
 from vistr.data.layouts import Split, find_layout
 from vistr.data.samples import check_sizes
@@ -34,7 +35,11 @@ def reading(config: Config, ranks: Ranks) -> AbstractContextManager[None]:
 
 
 def open_split(config: Config, split: str) -> VideoSet:
-    """The videos of "train", "valid" or "test" as they are on the disk; `shapes` are generated first."""
+    """The videos of "train", "valid" or "test" as they are on the disk; `shapes` are generated first.
+
+    UserError where the configuration does not say where they lie, or they are not there.
+    """
+    check_dataset(config)
     dataset = config.dataset
     if _are_named(config):
         files = (Path(cast(str, dataset.annotations)), Path(cast(str, dataset.images)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from vistr import parallel
 from vistr.config import Config
 from vistr.config.compose import to_dict
+from vistr.config.sizes import evaluation_size
 from vistr.data.clips import Batch
 from vistr.data.sizes import sizes_met
 from vistr.data.slots import overfull
@@ -138,9 +139,9 @@ def run(config: Config) -> dict[str, float]:
 def works_of(config: Config, videos: VideoSet, judged: VideoSet) -> list[Work]:
     """All that the run can have to compile; nothing where clips can have any size."""
     dataset, recipe = config.dataset, make_recipe(config)
-    sides = (dataset.short_side, dataset.long_side, dataset.size_divisor)
+    sides = (dataset.short_side, dataset.long_side)
     training, evaluation = (
-        sizes_met({(v.height, v.width) for v in some.videos}, how, *sides, clip_sizes(config, how))
-        for some, how in ((videos, recipe), (judged, None))
+        sizes_met({(v.height, v.width) for v in some.videos}, how, *of, dataset.size_divisor, clip_sizes(config, how))
+        for some, how, of in ((videos, recipe, sides), (judged, None, evaluation_size(config)[:2]))
     )
     return every_step(config, training, evaluation) if training else []

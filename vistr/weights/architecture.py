@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from vistr.config.sizes import original_training_size
 from vistr.errors import UserError
 from vistr.models.backbone import BLOCKS
 from vistr.weights.sources import BODY
-
-# The clip sizes its authors trained at; conf/backbone says the same.
-_CLIP_SIZES = {"r101": (280, 504)}
 
 
 def backbone_name(arrays: Mapping[str, np.ndarray]) -> str | None:
@@ -51,7 +49,7 @@ def architecture(arrays: Mapping[str, np.ndarray], path: Path, *, num_instances:
             f"{path} has {num_queries} queries, which num_instances={num_instances} does not divide: convert it with"
             " the number of slots it was trained with, num_instances="
         )
-    short_side, long_side = _CLIP_SIZES.get(backbone, (300, 540))
+    short_side, long_side = original_training_size(backbone)
     size = {"short_side": short_side, "long_side": long_side}
     return {
         "num_frames": num_queries // num_instances,

@@ -7,7 +7,7 @@ import math
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -31,8 +31,8 @@ def arrays() -> dict[str, np.ndarray]:
     return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
 
 
-def state_dict_pickle() -> bytes:
-    """The pickle of a state dict of `arrays`, as torch writes it."""
+def state_dict_pickle(shapes: Mapping[str, tuple[int, ...]] = SHAPES) -> bytes:
+    """The pickle of a state dict of such arrays, as torch writes it."""
 
     def text(value: str) -> bytes:
         return b"X" + struct.pack("<I", len(value)) + value.encode()
@@ -41,7 +41,7 @@ def state_dict_pickle() -> bytes:
         return b"(" + b"".join(b"J" + struct.pack("<i", value) for value in values) + b"t"
 
     out = b"\x80\x02ccollections\nOrderedDict\n)R("
-    for key, (name, shape) in enumerate(SHAPES.items()):
+    for key, (name, shape) in enumerate(shapes.items()):
         strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
         size = b"J" + struct.pack("<i", math.prod(shape))
         storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(str(key)) + text("cpu") + size + b"tQ"
@@ -50,13 +50,13 @@ def state_dict_pickle() -> bytes:
     return out + b"u."
 
 
-def torch_zip(pickled: bytes) -> bytes:
-    """A `.pth` as torch.save writes it since 1.6."""
+def torch_zip(pickled: bytes, values: Iterable[np.ndarray] | None = None) -> bytes:
+    """A `.pth` as torch.save writes it since 1.6, of those values or of `arrays`."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("archive/data.pkl", pickled)
         archive.writestr("archive/byteorder", "little")
-        for key, value in enumerate(arrays().values()):
+        for key, value in enumerate(arrays().values() if values is None else values):
             archive.writestr(f"archive/data/{key}", value.tobytes())
         archive.writestr("archive/version", "3\n")
     return out.getvalue()

@@ -1,0 +1,46 @@
+"""At which size videos are evaluated, and by which rule."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from vistr.config.schema import Config
+
+# The original's inference: every backbone, any length of the other side.
+ORIGINAL_SHORT_SIDE = 300
+
+
+class EvaluationSize(NamedTuple):
+    """Pixels of the short side, less where the long side would pass its limit (None: there is none); and why."""
+
+    short_side: int
+    long_side: int | None
+    rule: str
+
+    def __str__(self) -> str:
+        limit = "any long side" if self.long_side is None else f"a long side of at most {self.long_side}"
+        return f"a short side of {self.short_side} and {limit} ({self.rule})"
+
+
+def original_training_size(backbone: str) -> tuple[int, int]:
+    """(short side, most of the long side) that the original trains a backbone at, pixels."""
+    return (280, 504) if backbone == "r101" else (300, 540)
+
+
+def evaluation_size(config: Config) -> EvaluationSize:
+    """The size for evaluation and task=infer.
+
+    What dataset.eval_short_side and dataset.eval_long_side say. Where they say nothing: generated videos keep their
+    size, a network trained at other sizes than the original's is evaluated at those, and all others as the original's.
+    """
+    dataset = config.dataset
+    trained = (dataset.short_side, dataset.long_side)
+    if dataset.eval_short_side is not None:
+        return EvaluationSize(dataset.eval_short_side, dataset.eval_long_side, "dataset.eval_short_side=")
+    if dataset.name == "shapes":
+        short, long, rule = *trained, "the size of generated videos"
+    elif trained != original_training_size(config.backbone.name):
+        short, long, rule = *trained, "the size of training"
+    else:
+        return EvaluationSize(ORIGINAL_SHORT_SIDE, dataset.eval_long_side, "the original's inference")
+    return EvaluationSize(short, dataset.eval_long_side or long, rule)

@@ -51,7 +51,7 @@ def compiled_gradients(layer: DeformableConv, *arrays: np.ndarray) -> list[np.nd
     weights = Tensor(random(99, 3, 4, 5, 2))
 
     def weighted(x: Tensor, by_tap: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
-        return (layer.read(x, by_tap, dy, dx) * weights).sum()
+        return (layer.read(x, by_tap, dy, dx, None) * weights).sum()
 
     gradients = ms.grad(weighted, (0, 1, 2, 3))
 
@@ -65,7 +65,11 @@ def compiled_gradients(layer: DeformableConv, *arrays: np.ndarray) -> list[np.nd
 @pytest.mark.parametrize("rows", [20, 1000])
 def test_its_own_gradients_are_those_of_its_operators(layer: DeformableConv, rows: int) -> None:
     inputs = (IMAGES, random(5, 18, 3), DY, DX)
-    _, expected = values_and_gradients(layer.read.construct, *inputs)
+
+    def plain(x: Tensor, by_tap: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+        return layer.read.construct(x, by_tap, dy, dx, None)
+
+    _, expected = values_and_gradients(plain, *inputs)
     layer.read.rows_a_chunk = rows
     for ours, theirs in zip(compiled_gradients(layer, *inputs), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)

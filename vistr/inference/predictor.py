@@ -21,6 +21,7 @@ from vistr.errors import UserError
 from vistr.inference.ahead import Ahead
 from vistr.inference.given_frames import Frame, each_frame, rgb_image
 from vistr.inference.linking import LinkedFrame, TrackLinker
+from vistr.inference.long_frames import LongFrames
 from vistr.inference.postprocess import ClipTrack, clip_tracks
 from vistr.inference.tracks import collect, video_results
 from vistr.models.vistr import VisTR
@@ -94,6 +95,7 @@ class Predictor:
     ) -> None:
         self.model, self.settings, self.min_score = model, settings, min_score
         self.categories = tuple(categories)
+        self.long_frames = LongFrames()
 
     def stream(self, frames: Iterable[Frame], *, keep_images: bool = True) -> Iterator[FrameTracks]:
         """The tracks of every frame, in order, while the video is still being read.
@@ -172,6 +174,8 @@ class Predictor:
 
     def _run(self, clip: VideoClip) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The network's logits and masks, by frame."""
+        if self.settings.long_side is None:
+            self.long_frames.see(self.settings.num_frames, clip.video_size, clip.size)
         images, padding = clip.network_input(self.settings.size_divisor, self.settings.sizes)
         outputs = self.model(images, padding)
         logits, masks = (by_frame(x.asnumpy(), self.settings.num_frames) for x in (outputs.logits, outputs.masks))

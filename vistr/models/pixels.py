@@ -20,13 +20,14 @@ SHIFT = np.array([mean / std for mean, std in zip(MEAN, STD, strict=True)], np.f
 def make_images(frames: NDArray[Any], padding: NDArray[np.bool_], dtype: type[np.floating]) -> Tensor:
     """Images `[B*T, H, W, 3]` in `dtype`, of uint8 frames `[B, T, H, W, 3]` or normalised ones `[B, T, 3, H, W]`.
 
-    A GPU is sent bytes and normalises them itself. Where there is padding, which uint8 frames have below and at the
-    right, the same in every frame of a clip, their images are 0.
+    A GPU is sent bytes and normalises them itself. Where there is padding, below and at the right and the same in
+    every frame of a clip, images are 0.
     """
     batch, num_frames, height, width = padding.shape
     shape = (batch * num_frames, height, width, 3)
     if frames.dtype != np.uint8:
-        return Tensor(np.ascontiguousarray(frames.transpose(0, 1, 3, 4, 2), dtype).reshape(shape))
+        images = np.array(frames.transpose(0, 1, 3, 4, 2), dtype, order="C")
+        return Tensor(_without_padding(images, padding).reshape(shape))
     if ms.get_context("device_target") == "GPU":
         rows, columns = ~padding[:, :1, :, :1, None], ~padding[:, :1, :1, :, None]
         inside = [Tensor(side.astype(np.float32)) for side in (rows, columns)]
@@ -36,11 +37,15 @@ def make_images(frames: NDArray[Any], padding: NDArray[np.bool_], dtype: type[np
     # Row by row of the picture: NumPy is slow where the last axis has a length of three.
     images = np.multiply(frames.reshape(*shape[:2], -1), np.tile(SCALE, width), dtype=np.float32)
     images -= np.tile(SHIFT, width)
-    images = images.reshape(batch, num_frames, height, width, 3)
+    images = _without_padding(images.reshape(batch, num_frames, height, width, 3), padding)
+    return Tensor(images.reshape(shape).astype(dtype, copy=False))
+
+
+def _without_padding(images: NDArray[Any], padding: NDArray[np.bool_]) -> NDArray[Any]:
     for clip, mask in zip(images, padding[:, 0], strict=True):
         clip[:, mask[:, 0]] = 0
         clip[:, :, mask[0]] = 0
-    return Tensor(images.reshape(shape).astype(dtype, copy=False))
+    return images
 
 
 def normalised(frames: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

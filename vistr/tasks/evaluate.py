@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
+from vistr.config.sizes import evaluation_size
 from vistr.device import use_device
 from vistr.parallel import join
 from vistr.tasks.reporting import evaluate_videos, run_settings
@@ -31,6 +32,7 @@ def run(config: Config) -> dict[str, float]:
         videos = with_categories(evaluation_videos(config), checkpoint.metadata.categories, checkpoint.path)
     model = network_of(checkpoint, config)
     logger.info("%s, %d videos (%s)", checkpoint.path, len(videos.videos), videos.annotation_file)
+    logger.info("evaluated at %s", evaluation_size(config))
     folder = Path(config.run_dir)
     with open_tracker(folder, ranks) as tracker:
         tracker.text("config", run_settings(config))

@@ -16,6 +16,7 @@ from PIL import Image
 
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
+from vistr.config.sizes import evaluation_size
 from vistr.data.segmentation import RLE, area
 from vistr.data.sources import VideoSource, open_sources
 from vistr.data.values import printable
@@ -80,6 +81,7 @@ def run(config: Config) -> dict[str, float]:
     categories = chosen_categories(config.task.categories, checkpoint)
     # Before the network: what is wrong with the input shows at once.
     sources = open_sources(str(config.input), None if images is None else Path(images))
+    logger.info("searched at %s", evaluation_size(config))
     predictor = make_predictor(config, checkpoint)
     assert config.run_dir is not None
     folder = Path(config.run_dir) / "results"

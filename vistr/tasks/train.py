@@ -59,7 +59,8 @@ def run(config: Config) -> dict[str, float]:
     logger.info("training: %d videos of %s", len(videos.videos), videos.annotation_file)
     if (warning := overfull(videos, config.num_frames, config.num_instances)) is not None:
         logger.warning("%s: %s", videos.annotation_file.name, warning)
-    logger.info("evaluation: %d videos (dataset.split=%s)", len(judged.videos), config.dataset.split)
+    size = evaluation_size(config)
+    logger.info("evaluation: %d videos (dataset.split=%s), at %s", len(judged.videos), config.dataset.split, size)
 
     @cache
     def first() -> Batch:

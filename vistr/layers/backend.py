@@ -31,7 +31,7 @@ class Limits:
 CPU_LIMITS = Limits(
     backbone_pixels=600_000,
     mask_pixels=400_000,
-    loss_pixels=300_000,
+    loss_pixels=150_000,
     loss_sequences=None,
     deformable_rows=40_000,
     attention_scores=40_000_000,

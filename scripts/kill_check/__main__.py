@@ -47,6 +47,7 @@ TRAINING = [
     "task.log_every=1",
     "task.num_pictures=1",
     "device=cpu",
+    "device.threads=1",
 ]
 STOPPED = {signal.SIGKILL: (-9,), signal.SIGTERM: (130, -15, 0), signal.SIGINT: (130, -2, 0)}
 

@@ -59,7 +59,7 @@ class Life:
             if until is None and len(seen) - num_before >= moment.count:
                 until = time.monotonic() + moment.seconds
             if until is not None and time.monotonic() >= until:
-                os.killpg(self.pid, number)
+                os.kill(self.pid, number)
                 self.wait()
                 return True
             time.sleep(0.001)

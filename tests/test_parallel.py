@@ -103,3 +103,12 @@ def test_one_process_alone_is_a_run_too() -> None:
 )
 def test_gradients_are_joined_up_to_a_limit(sizes: list[int], expected: list[list[int]]) -> None:
     assert pieces(sizes, 10) == expected
+
+
+def test_a_process_that_a_rank_starts_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = {"VISTR_HUB": "host:1", "RANK_ID": "1", "DEVICE_ID": "1", "MS_ROLE": "MS_WORKER", "MS_WORKER_NUM": "2"}
+    for name, value in {**joined, "MS_ENABLE_SOMETHING": "1"}.items():
+        monkeypatch.setenv(name, value)
+    environment = parallel.environment_alone()
+    assert not joined.keys() & environment.keys()
+    assert environment["MS_ENABLE_SOMETHING"] == "1"

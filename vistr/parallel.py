@@ -57,8 +57,8 @@ def num_local_ranks() -> int:
 
 def environment_alone() -> dict[str, str]:
     """The environment of a process that this rank starts and that is no rank itself."""
-    ours = (HUB, "RANK_ID", "RANK_SIZE", "DEVICE_ID")
-    return {name: value for name, value in os.environ.items() if not (name in ours or name.startswith("MS_"))}
+    ours = (HUB, "RANK_ID", "RANK_SIZE", "DEVICE_ID", "MS_ROLE", "MS_WORKER", "MS_SERVER", "MS_SCHED", "MS_NODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def serve() -> None:

@@ -79,7 +79,7 @@ def run(config: Config) -> dict[str, float]:
     num_parameters = sum(p.size for p in model.get_parameters())
     logger.info("%.1f M parameters", num_parameters / 1e6)
     step = make_step(config, model)
-    optimizer = make_optimizer(config, model, step)
+    optimizer = make_optimizer(config, model, step, ranks)
     metadata = Metadata(to_dict(config), list(videos.categories))
     loader = make_loader(config, videos, ranks)
     if initial is not None:

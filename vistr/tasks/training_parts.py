@@ -32,8 +32,8 @@ def make_step(config: Config, model: VisTR) -> TrainingStep:
     )
 
 
-def make_optimizer(config: Config, model: VisTR, step: TrainingStep) -> AdamW:
-    """The optimizer of the step's parameters, its moments zero."""
+def make_optimizer(config: Config, model: VisTR, step: TrainingStep, ranks: Ranks | None = None) -> AdamW:
+    """The optimizer of the step's parameters, its moments zero; it sums the gradients of the ranks."""
     optimizer = config.optimizer
     return AdamW(
         step.parameters,
@@ -41,6 +41,7 @@ def make_optimizer(config: Config, model: VisTR, step: TrainingStep) -> AdamW:
         clip_norm=optimizer.clip_norm,
         ema=optimizer.ema,
         graphs=model.graphs,
+        ranks=ranks,
     )
 
 

@@ -143,9 +143,8 @@ class Trainer:
             raise UserError(self.explain_not_finite(group, "loss", losses["loss"]))
         started = time.perf_counter()
         scale = self.scale.value
-        summed = self.ranks.sum_gradients(gradients)
-        norm = self.optimizer.step(summed, rates, scale)
-        release((*gradients, *summed))
+        norm = self.optimizer.step(gradients, rates, scale)
+        release(gradients)
         if math.isfinite(norm):
             self.scale.passed()
         elif self.scale.can_shrink:

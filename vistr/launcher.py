@@ -203,6 +203,7 @@ class Launch:
         log = self.logs / "worker_0.log"
         position = 0
         while True:
+            end_tails(msrun.pid)
             ended = msrun.poll() is not None
             if self.options.node == 0 and log.exists():
                 with log.open("rb") as file:
@@ -259,6 +260,15 @@ def children(msrun: int, role: str) -> list[psutil.Process]:
                 if process.environ().get("MS_ROLE") == role and "run.py" in " ".join(process.cmdline()):
                     found.append(process)
     return found
+
+
+def end_tails(msrun: int) -> None:
+    """End the `tail -f` that msrun starts: nobody reads it, and it would outlive an msrun that is killed."""
+    with suppress(psutil.Error):
+        for process in psutil.Process(msrun).children():
+            with suppress(psutil.Error):
+                if process.name() == "tail":
+                    process.kill()
 
 
 def free_port() -> int:

@@ -30,7 +30,7 @@ from vistr.errors import MAX_SENTENCE, UserError, shortened
         {"seed": "x" * 500_000},
         {3: 4},
         {"seed": {"a": {"b": 1}}},
-        {"outputs": object()},
+        {"outputs": 1j},
     ],
     ids=str,
 )

@@ -244,7 +244,7 @@ def test_strangers_do_not_disturb_two_ranks_that_train(together: Path, tmp_path:
                     one.close()
         time.sleep(0.05)
     assert attacked.returncode == 0, attacked.communicate()[1]
-    assert tried > 20
+    assert tried > 0  # once all ranks are there nothing listens
     (made,) = [path.parent for path in tmp_path.glob("*/*/.hydra")]
     losses = ([row["loss"] for row in training(folder)] for folder in (made, together))
     np.testing.assert_allclose(*losses, rtol=1e-4)

@@ -45,15 +45,16 @@ class BrightSpot:
         self.clips.append([int(value) for value in red[:, inside[0] - 1, inside[1] - 1]])
         logits = np.zeros((num_frames, 2, 4), np.float32)
         logits[:, 0, self.label], logits[:, 1, 3] = 3, 9
-        masks = np.full((num_frames, 2, height, width), -5, np.float32)
-        masks[:, 0] = np.where(red > 240, 5, -5)
-        tensors = {"logits": logits.reshape(1, -1, 4), "masks": masks.reshape(1, -1, height, width)}
+        masks = np.full((num_frames, 2, height // 4, width // 4), -5, np.float32)
+        masks[:, 0] = np.where(red[:, ::4, ::4] > 240, 5, -5)
+        tensors = {"logits": logits.reshape(1, -1, 4), "masks": masks.reshape(1, -1, height // 4, width // 4)}
         return SimpleNamespace(**{name: SimpleNamespace(asnumpy=lambda v=v: v) for name, v in tensors.items()})
 
 
 def frame(number: int) -> np.ndarray:
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    pixels[4:12, number % 20 : number % 20 + 10] = 255
+    left = number % 5 * 4  # masks are a quarter of the frames' size
+    pixels[:, left : left + 12] = 255
     pixels[-1, -1] = number % 200
     return pixels
 

@@ -28,6 +28,7 @@ SIZES = [(5, 8), (9, 6)]
 HEIGHT, WIDTH = 11, 10
 Run = Callable[[Tensor, Tensor | None], Tensor]
 BACKENDS: list[Backend] = ["gather", "native"]
+SUMS: list[Backend] = ["gather", "gpu"]
 
 
 def inside(x: Tensor, sizes: Tensor | None) -> Tensor | None:
@@ -106,7 +107,9 @@ def test_convolutions_over_a_sequence(kernels: Backend, dilation: int, kernel: i
     assert_blind(run, layer.trainable_params(), 4, frames=3)
 
 
-def test_group_normalisation() -> None:
+@pytest.mark.parametrize("kernels", SUMS)
+def test_group_normalisation(kernels: Backend) -> None:
+    backend.use(kernels)
     layer = GroupNorm(2, 4)
     layer.weight.set_data(Tensor(random(1, 4)))
     assert_blind(lambda x, sizes: layer(x, inside(x, sizes)), layer.trainable_params(), 4)
@@ -139,7 +142,9 @@ def test_nearest_and_bilinear_resizes(scale: float) -> None:
     assert_blind(bilinear, [], 3, scale)
 
 
-def test_deformable_reading() -> None:
+@pytest.mark.parametrize("kernels", SUMS)
+def test_deformable_reading(kernels: Backend) -> None:
+    backend.use(kernels)
     layer = DeformableConv(4, 3)
     # Far offsets, so that many taps read beyond the pictures; each position's own, whatever is around it.
     offsets = 3 * random(5, 2, HEIGHT, WIDTH, 9)
@@ -152,7 +157,9 @@ def test_deformable_reading() -> None:
     assert_blind(run, layer.trainable_params(), 4)
 
 
-def test_offsets_of_deformable_reading_have_the_pictures_gradients() -> None:
+@pytest.mark.parametrize("kernels", SUMS)
+def test_offsets_of_deformable_reading_have_the_pictures_gradients(kernels: Backend) -> None:
+    backend.use(kernels)
     layer, n = DeformableConv(4, 3), len(SIZES)
     x, weights = random(0, n, HEIGHT, WIDTH, 4), random(1, n, HEIGHT, WIDTH, 3)
     dy, dx = 3 * random(5, 2, n, HEIGHT, WIDTH, 9)

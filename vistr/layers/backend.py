@@ -41,7 +41,7 @@ GPU_LIMITS = Limits(
     mask_pixels=2_000_000,
     loss_pixels=1_600_000,
     loss_sequences=4,
-    deformable_rows=400_000,
+    deformable_rows=600_000,
     attention_scores=40_000_000,
 )
 

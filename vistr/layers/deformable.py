@@ -18,11 +18,17 @@ NUM_TAPS = 9
 
 
 @constexpr
-def tap_positions(num_images: int, height: int, width: int, axis: int) -> Tensor:
-    """Row (axis 0) or column (axis 1) of every tap of every pixel before it is moved: float32 `[n, H*W, 9]`."""
+def tap_positions(num_images: int, height: int, width: int) -> Tensor:
+    """Rows of all pixels' taps before they are moved, then their columns: float32 `[2 * n, H*W, 9]`."""
     y, x, dy, dx = np.meshgrid(np.arange(height), np.arange(width), (-1, 0, 1), (-1, 0, 1), indexing="ij")
-    image = (y + dy if axis == 0 else x + dx).reshape(1, -1, NUM_TAPS).astype(np.float32)
-    return Tensor(np.repeat(image, num_images, 0))
+    images = np.stack((y + dy, x + dx)).reshape(2, -1, NUM_TAPS).astype(np.float32)
+    return Tensor(np.repeat(images, num_images, 0))
+
+
+@constexpr
+def last_cells(num_images: int, height: int, width: int) -> Tensor:
+    """The last row of every image, then its last column: float32 `[2 * n, 1]`."""
+    return Tensor(np.repeat(np.float32([height - 1, width - 1]), num_images)[:, None])
 
 
 @constexpr
@@ -71,7 +77,8 @@ class BilinearTaps(nn.Cell):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows_a_chunk = backend.limits().deformable_rows
+        self.rows_a_chunk, self.broadcasts = backend.limits().deformable_rows, backend.sums_natively()
+        self.relu = ops.ReLU()  # what ops.relu compiles to is lost in a backward pass of its own
         self.rows_by_rows, self.rows_by_columns = ops.MatMul(), ops.MatMul(transpose_b=True)
         self.columns_by_rows = ops.MatMul(transpose_a=True)
         self.batches, self.batches_by_columns = ops.BatchMatMul(), ops.BatchMatMul(transpose_b=True)
@@ -88,8 +95,8 @@ class BilinearTaps(nn.Cell):
         for i in range(count):
             # One chunk after the other: the scheduler would hold the gathered rows of all at once.
             offsets = ops.depend(dys[i], parts[-1]) if parts else dys[i]
-            table, rows, columns = self.places(offsets, dxs[i], ends[i], height, width)
-            weight = self.corner_weights(rows[0], columns[0])
+            table, weights, _ = self.places(offsets, dxs[i], ends[i], height, width)
+            weight = self.corner_weights(weights)
             values = self.values(xs[i], by_tap, table)
             parts = (*parts, self.batches(weight.astype(x.dtype), values).reshape(-1, height, width, values.shape[2]))
         return parts[0] if count == 1 else ops.concat(parts, 0)
@@ -111,11 +118,11 @@ class BilinearTaps(nn.Cell):
             # None before the gradient is there.
             before = (of_by_tap, of_x[-1], of_dy[-1], of_dx[-1]) if i else dout
             chunk = ops.depend(xs[i], before)
-            table, rows, columns = self.places(ops.depend(dys[i], before), dxs[i], ends[i], height, width)
+            table, weights, seen = self.places(ops.depend(dys[i], before), dxs[i], ends[i], height, width)
             of_rows = douts[i].reshape(-1, 1, dout.shape[3])
             values = self.values(chunk, by_tap, table)
             of_weight = self.batches_by_columns(of_rows, values).astype(ms.float32)
-            weight = self.corner_weights(rows[0], columns[0])
+            weight = self.corner_weights(weights)
             # The values' gradient takes their place.
             weight = ops.depend(weight.astype(x.dtype), of_weight)
             of_values = self.columns_of_batches(weight, of_rows).reshape(-1, dout.shape[3])
@@ -123,7 +130,7 @@ class BilinearTaps(nn.Cell):
             of_taps = of_taps.reshape(-1, by_tap.shape[0])
             of_x.append(self.rows_by_rows(of_taps, by_tap).reshape(chunk.shape))
             of_by_tap = of_by_tap + self.columns_by_rows(of_taps, chunk.reshape(-1, channels))
-            of_offsets = self.offset_gradients(of_weight.reshape(*dys[i].shape[:2], -1), rows, columns)
+            of_offsets = self.offset_gradients(of_weight.reshape(*dys[i].shape[:2], -1), weights, seen)
             of_dy.append(of_offsets[0])
             of_dx.append(of_offsets[1])
         of_sizes = None if sizes is None else ops.zeros_like(sizes)
@@ -139,63 +146,64 @@ class BilinearTaps(nn.Cell):
 
     def places(
         self, dy: Tensor, dx: Tensor, sizes: Tensor | None, height: int, width: int
-    ) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...], tuple[tuple[Tensor, ...], ...]]:
-        """The row of `[n*H*W*9, O]` at each corner, int32, and weights and slopes of the two rows and columns."""
+    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The row of `[n*H*W*9, O]` at each corner, int32; weights of the low row and column and of the high ones.
+
+        The last is 1 where the low row, low column, high row, high column is in the image, else 0. What lies outside
+        weighs nothing. Rows and columns are computed as one: half as many operators.
+        """
         n = dy.shape[0]
-        y, x = dy + tap_positions(n, height, width, 0), dx + tap_positions(n, height, width, 1)
-        last_row = None if sizes is None else self.last(sizes[:, :1], y)
-        last_column = None if sizes is None else self.last(sizes[:, 1:], x)
-        rows, row_weights, row_slopes = self.neighbours(y, height, last_row)
-        columns, column_weights, column_slopes = self.neighbours(x, width, last_column)
+        position = ops.concat((dy, dx), 0) + tap_positions(n, height, width)
+        low = ops.floor(position)
+        distance, last = position - low, self.last(position, sizes, height, width)
+        split = ops.Split(0, 2)
+        cells: tuple[Tensor, ...] = ()
+        weights: tuple[Tensor, ...] = ()
+        seen: tuple[Tensor, ...] = ()
+        for step in range(2):
+            cell = low + step if step else low
+            nearest = ops.minimum(self.relu(cell), last)
+            inside = ops.equal(nearest, cell).astype(position.dtype)
+            weights = (*weights, *split((distance if step else 1 - distance) * inside))
+            cells, seen = (*cells, *split(nearest.astype(ms.int32))), (*seen, *split(inside))
         starts = tap_starts(n, height, width)
         tables: tuple[Tensor, ...] = ()
-        for i in range(2):
-            line = rows[i] * (width * NUM_TAPS) + starts
-            for j in range(2):
-                tables = (*tables, line + columns[j] * NUM_TAPS)
-        return ops.concat(tables, 2).reshape(-1), (row_weights, row_slopes), (column_weights, column_slopes)
+        for row in (cells[0], cells[2]):
+            line = row * (width * NUM_TAPS) + starts
+            for column in (cells[1], cells[3]):
+                tables = (*tables, line + column * NUM_TAPS)
+        return ops.concat(tables, 2).reshape(-1), weights, seen
 
-    def corner_weights(self, rows: tuple[Tensor, ...], columns: tuple[Tensor, ...]) -> Tensor:
+    def last(self, positions: Tensor, sizes: Tensor | None, height: int, width: int) -> Tensor:
+        """The last row or column of every image, for `positions [2 * n, H*W, 9]`."""
+        if sizes is None:
+            ends = last_cells(positions.shape[0] // 2, height, width)
+        else:
+            ends = ops.concat((sizes[:, :1], sizes[:, 1:]), 0) - 1
+        if self.broadcasts:
+            return ends.reshape(-1, 1, 1)
+        return ops.matmul(ends, ops.ones((1, positions.size // ends.size), ends.dtype)).reshape(positions.shape)
+
+    def corner_weights(self, weights: tuple[Tensor, ...]) -> Tensor:
         """Products of the rows' and columns' weights: `[n*H*W, 1, 36]`."""
-        weights = (rows[0] * columns[0], rows[0] * columns[1], rows[1] * columns[0], rows[1] * columns[1])
-        return ops.concat(weights, 2).reshape(-1, 1, NUM_TAPS * 4)
+        row0, column0, row1, column1 = weights
+        corners = (row0 * column0, row0 * column1, row1 * column0, row1 * column1)
+        return ops.concat(corners, 2).reshape(-1, 1, NUM_TAPS * 4)
 
     def offset_gradients(
-        self, of_weight: Tensor, rows: tuple[tuple[Tensor, ...], ...], columns: tuple[tuple[Tensor, ...], ...]
+        self, of_weight: Tensor, weights: tuple[Tensor, ...], seen: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
-        """The gradients of dy and dx, given those of the corners' weights `[n, H*W, 36]`."""
-        of_corner = ops.Split(2, 4)(of_weight)
-        (weights_y, slopes_y), (weights_x, slopes_x) = rows, columns
-        of_row0 = of_corner[0] * weights_x[0] + of_corner[1] * weights_x[1]
-        of_row1 = of_corner[2] * weights_x[0] + of_corner[3] * weights_x[1]
-        of_column0 = of_corner[0] * weights_y[0] + of_corner[2] * weights_y[1]
-        of_column1 = of_corner[1] * weights_y[0] + of_corner[3] * weights_y[1]
-        return of_row0 * slopes_y[0] + of_row1 * slopes_y[1], of_column0 * slopes_x[0] + of_column1 * slopes_x[1]
+        """The gradients of dy and dx, given those of the corners' weights `[n, H*W, 36]`.
 
-    def last(self, size: Tensor, like: Tensor) -> Tensor:
-        """The last cell along one axis of images of `size [n, 1]`, as large as `like`: broadcasting is dear."""
-        return ops.matmul(size - 1, ops.ones((1, like.size // size.size), size.dtype)).reshape(like.shape)
-
-    def neighbours(
-        self, position: Tensor, size: int, last: Tensor | None
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """The two cells around a position along one axis: index, weight, and what the weight grows by with it.
-
-        A cell outside weighs nothing.
+        A weight grows by 1 with the position where its cell is the high one, and falls where it is the low one.
         """
-        low = ops.floor(position)
-        distance = position - low
-        indices: tuple[Tensor, ...] = ()
-        weights: tuple[Tensor, ...] = ()
-        slopes: tuple[Tensor, ...] = ()
-        for step in range(2):
-            cell = low + step
-            inside = ops.clamp(cell, 0, size - 1) if last is None else ops.minimum(ops.relu(cell), last)
-            seen = ops.equal(inside, cell).astype(position.dtype)
-            weights = (*weights, (distance if step else 1 - distance) * seen)
-            slopes = (*slopes, seen if step else -seen)
-            indices = (*indices, inside.astype(ms.int32))
-        return indices, weights, slopes
+        row0, column0, row1, column1 = weights
+        of00, of01, of10, of11 = ops.Split(2, 4)(of_weight)
+        seen_row0, seen_column0, seen_row1, seen_column1 = seen
+        of_row0, of_row1 = of00 * column0 + of01 * column1, of10 * column0 + of11 * column1
+        of_column0, of_column1 = of00 * row0 + of10 * row1, of01 * row0 + of11 * row1
+        of_dy = of_row1 * seen_row1 - of_row0 * seen_row0
+        return of_dy, of_column1 * seen_column1 - of_column0 * seen_column0
 
 
 class DeformableConv(nn.Cell):

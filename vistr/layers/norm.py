@@ -23,13 +23,15 @@ class GroupNorm(nn.Cell):
         super().__init__()
         self.weight = Parameter(np.ones(channels, np.float32), name="weight")
         self.bias = Parameter(np.zeros(channels, np.float32), name="bias")
-        self.normalise = GroupNormalise(math.gcd(groups, channels))
+        self.natively, groups = backend.sums_natively(), math.gcd(groups, channels)
+        self.normalise = BroadcastNormalise(groups) if self.natively else GroupNormalise(groups)
 
     def construct(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
         rows = x.reshape(x.shape[0], -1, x.shape[-1]).astype(ms.float32)
         if inside is not None:
             inside = inside.reshape(x.shape[0], -1)
-        return self.normalise(rows, self.weight, self.bias, inside).astype(x.dtype).reshape(x.shape)
+        out = self.normalise(rows, self.weight, self.bias, inside)
+        return (out[0] if self.natively else out).astype(x.dtype).reshape(x.shape)
 
 
 class GroupNormalise(nn.Cell):
@@ -41,7 +43,7 @@ class GroupNormalise(nn.Cell):
 
     def __init__(self, groups: int) -> None:
         super().__init__()
-        self.groups, self.sums_natively = groups, backend.sums_natively()
+        self.groups = groups
         self.batch_matmul, self.add_bias = ops.BatchMatMul(), ops.BiasAdd()
 
     def construct(self, rows: Tensor, weight: Tensor, bias: Tensor, inside: Tensor | None) -> Tensor:
@@ -79,22 +81,77 @@ class GroupNormalise(nn.Cell):
         return ops.ones(deviation.shape, deviation.dtype) / deviation  # "1 /" is a Reciprocal, which ONNX export lacks
 
     def sums(self, rows: Tensor, inside: Tensor | None) -> Tensor:
-        """`[n, L, C]` summed over L; on a CPU as a matrix product, where reductions take several times as long."""
-        if self.sums_natively:
-            return (rows if inside is None else rows * inside.reshape(*inside.shape, 1)).sum(1)
+        """`[n, L, C]` summed over L, as a matrix product, as reductions take several times as long on a CPU."""
         n, length, channels = rows.shape
         ones = ops.ones((n, 1, length), rows.dtype) if inside is None else inside.reshape(n, 1, length)
         return self.batch_matmul(ones, rows).reshape(n, channels)
 
     def group_mean(self, sums: Tensor, length: int, inside: Tensor | None) -> Tensor:
         """Sums over rows `[n, C]` to the mean over those and the channels of each group, at every channel."""
-        n, channels = sums.shape
-        if self.sums_natively:
-            means = sums.reshape(n, self.groups, -1).mean(2, True)
-            means = ops.tile(means, (1, 1, channels // self.groups)).reshape(n, channels)
-        else:
-            means = ops.matmul(sums, group_average_matrix(channels, self.groups))
+        means = ops.matmul(sums, group_average_matrix(sums.shape[1], self.groups))
         return means * (1.0 / length) if inside is None else means / inside.sum(1).reshape(-1, 1)
+
+
+class BroadcastNormalise(nn.Cell):
+    """The same for devices that broadcast and reduce well, in as few kernels as that takes.
+
+    Returns the mean and 1 / the deviation of every group beside, `[n, 1, groups, 1]`, for the backward pass to read.
+    Arrays are `[n, L, groups, channels of a group]`, or have ones in place of some of those.
+    """
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def construct(
+        self, rows: Tensor, weight: Tensor, bias: Tensor, inside: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        by_group, count = self.by_group(rows), self.count(rows, inside)
+        mean = self.sums(masked_rows(by_group, inside)) / count
+        centred = masked_rows(by_group - mean, inside)
+        scale = ops.rsqrt(self.sums(centred * centred) / count + 1e-5)
+        out = centred * (scale * self.by_group(weight)) + self.by_group(bias)
+        return out.reshape(rows.shape), mean, scale
+
+    def bprop(
+        self,
+        rows: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        inside: Tensor | None,
+        out: tuple[Tensor, Tensor, Tensor],
+        dout: tuple[Tensor, Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        dnormal, factors = self.by_group(dout[0]), self.by_group(weight)
+        _, mean, scale = out
+        # Tied to the incoming gradient, or the scheduler makes every layer's copy at once.
+        centred = masked_rows(self.by_group(ops.depend(rows, dout[0])) - mean, inside)
+        # The gradient is zero at padding.
+        dbias, dweight = dnormal.sum(1, keepdims=True), (dnormal * centred).sum(1, keepdims=True) * scale
+        count = self.count(rows, inside)
+        shift = (dbias * factors).sum(3, keepdims=True) / count
+        slope = (dweight * factors).sum(3, keepdims=True) * scale / count
+        drows = (dnormal * factors - masked_rows(centred * slope + shift, inside)) * scale
+        no_gradient = None if inside is None else ops.zeros_like(inside)
+        return drows.reshape(rows.shape), dweight.sum(0).reshape(-1), dbias.sum(0).reshape(-1), no_gradient
+
+    def count(self, rows: Tensor, inside: Tensor | None) -> Tensor | float:
+        """Of how many values every group's mean is."""
+        width = rows.shape[2] // self.groups
+        return rows.shape[1] * width if inside is None else (inside.sum(1) * width).reshape(-1, 1, 1, 1)
+
+    def sums(self, rows: Tensor) -> Tensor:
+        """Over rows and a group's channels; one after the other, as MindSpore transposes for both at once."""
+        return rows.sum(1, keepdims=True).sum(3, keepdims=True)
+
+    def by_group(self, values: Tensor) -> Tensor:
+        """`[n, L, C]` or `[C]` with the channels parted by groups."""
+        return values.reshape(*(values.shape[:-1] or (1, 1)), self.groups, -1)
+
+
+def masked_rows(rows: Tensor, inside: Tensor | None) -> Tensor:
+    """`[n, L, ...]` with zeros where `inside [n, L]` says padding."""
+    return rows if inside is None else rows * inside.reshape(*inside.shape, 1, 1)
 
 
 def sample_table(n: int, length: int, inside: Tensor | None) -> Tensor:

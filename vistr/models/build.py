@@ -68,7 +68,7 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
         num_instances=config.num_instances,
         stride=stride,
         precision=cast(Precision, config.device.precision),
-        limits=backend.limits(less_memory=config.device.recompute),
+        limits=backend.limits(less_memory=config.device.recompute, half=config.device.precision == "fp16"),
         graphs=graphs,
     )
 

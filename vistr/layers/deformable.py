@@ -28,7 +28,7 @@ def tap_positions(num_images: int, height: int, width: int) -> Tensor:
 @constexpr
 def last_cells(num_images: int, height: int, width: int) -> Tensor:
     """The last row of every image, then its last column: float32 `[2 * n, 1]`."""
-    return Tensor(np.repeat(np.float32([height - 1, width - 1]), num_images)[:, None])
+    return Tensor(np.repeat(np.array([height - 1, width - 1], np.float32), num_images)[:, None])
 
 
 @constexpr

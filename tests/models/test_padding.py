@@ -105,3 +105,16 @@ def test_half_precision_rounds_where_it_did() -> None:
     together = outputs(network, tiny.join([clip(seed, size, BUCKET) for seed, size in enumerate(SIZES[1:])]))
     for seed, size in enumerate(SIZES[1:]):
         assert_same_outputs(together, outputs(network, clip(seed, size, size)), seed, 2e-2)
+
+
+@pytest.mark.slow
+def test_half_precision_gradients_of_a_padded_clip_are_near_its_own() -> None:
+    step = tiny.eager(tiny.training_step(tiny.eager(tiny.model(device=Device(target="cpu", precision="fp16")))))
+    size, scale = SIZES[2], 128.0
+    alone, padded = (
+        np.concatenate([g.asnumpy().ravel() for g in step(clip(1, size, bucket), None, None, scale).gradients])
+        for bucket in (size, BUCKET)
+    )
+    # 0.04 was measured, as much as between the two precisions; with a leak of padding it is 2. Not every clip is as
+    # near: rounding is amplified 500 times on its way back, in single precision too.
+    assert np.linalg.norm(padded - alone) < 0.15 * np.linalg.norm(alone)

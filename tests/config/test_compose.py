@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -317,7 +318,7 @@ def test_a_folder_of_runs_in_the_clone_does_not_shadow_its_key(tmp_path: Path, m
 
 def test_a_configuration_survives_json() -> None:
     config = load_config(["backbone=r18", "optimizer.max_steps=3", "dataset.augmentation.resize_short=[96,128]"])
-    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == replace(config, overrides=[])
 
 
 def test_keys_a_checkpoint_lacks_take_their_defaults_and_unknown_ones_are_named() -> None:

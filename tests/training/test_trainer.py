@@ -115,7 +115,7 @@ class Setup:
         events: Mapping[int, Callable[[], None]] | None = None,
     ) -> dict[str, float]:
         """Train in `folder`; events {3: stop} stop it after step 3."""
-        metadata = Metadata({"some": "config"}, list(self.videos.categories))
+        metadata = Metadata({"seed": 7}, list(self.videos.categories))
         self.start()
         if resume:
             self.forget()
@@ -161,7 +161,7 @@ class Setup:
     ) -> Trainer:
         """A trainer that goes on from a state."""
         if isinstance(metadata, TrainingState):
-            metadata = Metadata({"some": "config"}, list(self.videos.categories), metadata)
+            metadata = Metadata({"seed": 7}, list(self.videos.categories), metadata)
         schedule = Schedule(1e-3, 1e-4, drop_epoch=1, drop_factor=0.1, warmup_steps=2)
         return Trainer(
             self.model,
@@ -351,7 +351,7 @@ def test_last_best_and_every_epoch_are_kept(setup: Setup, tmp_path: Path) -> Non
     assert checkpoints["best"].metrics == {"AP": 0.5, "ema_AP": 0.25}
     assert checkpoints["last_ema"].metrics == {"AP": 0.5}
     assert (checkpoints["last"].state.best, checkpoints["last"].state.best_ema) == (0.5, 0.5)
-    assert checkpoints["last"].config == {"some": "config"}
+    assert checkpoints["last"].config == {"seed": 7}
 
 
 def test_the_averaged_weights_are_saved_beside_the_others(whole: Path) -> None:

@@ -29,12 +29,19 @@ _REFERENCE = re.compile(r"\$\{(\.*)([\w.]+)\}")
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values alone, and none twice by an alias: nested ones would multiply."""
+    """Plain values alone, nested as far as a configuration is, and none twice by an alias: those would multiply."""
+
+    depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
             raise yaml.YAMLError("it has an alias (*name), which no composed configuration has")
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"it is nested more than {MAX_DEPTH} deep")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def read_yaml(file: Path) -> Any:

@@ -69,9 +69,9 @@ def test_training_and_inference_are_rehearsed_without_a_gpu(rehearsed: tuple[dic
 @needs_stand_ins
 def test_memory_on_a_gpu_does_not_grow_with_the_objects(rehearsed: tuple[dict[str, Any], str]) -> None:
     four, ten = rehearsed[0]["training"]
-    # Measured: 2.04 GB with 4 and with 10. Slices whose gradients are all of full size, and dropout factors that are
+    # Measured: 3.10 GB with 4 and 3.18 with 10. Slices whose gradients are all of full size, and dropout factors that are
     # all made first, would take several times that.
-    assert four["peak_gb"] < 2.4
+    assert four["peak_gb"] < 3.4
     assert ten["peak_gb"] < 1.2 * four["peak_gb"]
     assert ten["held_gb"] < 1.0
     assert rehearsed[0]["inference"]["peak_gb"] < 2.6
@@ -81,10 +81,10 @@ def test_memory_on_a_gpu_does_not_grow_with_the_objects(rehearsed: tuple[dict[st
 @needs_stand_ins
 def test_a_step_launches_few_kernels_and_is_read_little(rehearsed: tuple[dict[str, Any], str]) -> None:
     four, ten = rehearsed[0]["training"]
-    # Measured: 4,671 and 7,596, an inference 1,322. Chunks as small as a CPU's would be several times that.
-    assert four["launches"] < 5_500
-    assert ten["launches"] < 9_000
-    assert rehearsed[0]["inference"]["launches"] < 1_600
+    # Measured: 3,448 and 5,570, an inference 1,289. Chunks as small as a CPU's would be several times that.
+    assert four["launches"] < 4_000
+    assert ten["launches"] < 6_500
+    assert rehearsed[0]["inference"]["launches"] < 1_500
     assert max(four["host_reads"], ten["host_reads"], rehearsed[0]["inference"]["host_reads"]) <= 25
 
 

@@ -69,8 +69,8 @@ def test_training_and_inference_are_rehearsed_without_a_gpu(rehearsed: tuple[dic
 @needs_stand_ins
 def test_memory_on_a_gpu_does_not_grow_with_the_objects(rehearsed: tuple[dict[str, Any], str]) -> None:
     four, ten = rehearsed[0]["training"]
-    # Measured: 3.10 GB with 4 and 3.18 with 10. Slices whose gradients are all of full size, and dropout factors that are
-    # all made first, would take several times that.
+    # Measured: 3.10 GB with 4 and 3.18 with 10. Slices whose gradients are all of full size, and dropout factors that
+    # are all made first, would take several times that.
     assert four["peak_gb"] < 3.4
     assert ten["peak_gb"] < 1.2 * four["peak_gb"]
     assert ten["held_gb"] < 1.0

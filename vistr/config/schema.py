@@ -78,6 +78,18 @@ class Dataset:
     max_objects: int = 3
 
 
+def generated_videos(dataset: Dataset) -> dict[str, int]:
+    """The settings of `dataset=shapes` that say which videos are generated, as `write_shapes` takes them."""
+    return {
+        "num_videos": dataset.num_videos,
+        "num_frames": dataset.video_length,
+        "height": dataset.height,
+        "width": dataset.width,
+        "max_objects": dataset.max_objects,
+        "seed": dataset.seed,
+    }
+
+
 @dataclass
 class Loss:
     """Weights of the losses (`_weight`) and of the matching costs (`_cost`)."""

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vistr.config.explanations import explain
-from vistr.config.schema import Config
+from vistr.config.schema import Config, generated_videos
 from vistr.errors import UserError, shortened
 from vistr.stand_ins import refuse_stand_in
 
@@ -92,15 +92,7 @@ def keep_from_writing(settings: DictConfig, own: DictConfig, typed: Iterable[str
     if dataset.name != "shapes" or dataset.annotations is not None or {"dataset", "dataset.root"} & set(typed):
         return
     place = os.path.abspath(os.path.expanduser(f"{own.outputs}/data/shapes"))
-    if dataset.root is None or not are_written(
-        Path(dataset.root),
-        num_videos=dataset.num_videos,
-        num_frames=dataset.video_length,
-        height=dataset.height,
-        width=dataset.width,
-        max_objects=dataset.max_objects,
-        seed=dataset.seed,
-    ):
+    if dataset.root is None or not are_written(Path(dataset.root), **generated_videos(dataset)):
         dataset.root = place
         pixels = dataset.num_videos * dataset.video_length * dataset.height * dataset.width
         if pixels > _MOST_PIXELS:

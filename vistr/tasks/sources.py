@@ -9,6 +9,7 @@ from typing import cast
 
 from vistr.config import Config
 from vistr.config.checks import check_dataset
+from vistr.config.schema import generated_videos
 from vistr.data.categories import are_unnamed
 from vistr.data.layouts import Split, find_layout
 from vistr.data.samples import check_sizes
@@ -44,15 +45,7 @@ def open_split(config: Config, split: str) -> VideoSet:
     if _are_named(config):
         files = (Path(cast(str, dataset.annotations)), Path(cast(str, dataset.images)))
     elif is_generated(config):
-        folder = write_shapes(
-            Path(cast(str, dataset.root)),
-            num_videos=dataset.num_videos,
-            num_frames=dataset.video_length,
-            height=dataset.height,
-            width=dataset.width,
-            max_objects=dataset.max_objects,
-            seed=dataset.seed,
-        )
+        folder = write_shapes(Path(cast(str, dataset.root)), **generated_videos(dataset))
         files = find_layout("shapes", folder, "train")
     else:
         files = find_layout(dataset.name, Path(cast(str, dataset.root)), cast(Split, split))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vistr.results.frames import draw
     from vistr.tasks.prediction import load_predictor
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["build_model", "draw", "load_config", "load_predictor", "open_video"]
 
 

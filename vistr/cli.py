@@ -30,7 +30,7 @@ from vistr.config.resuming import require_checkpoint, write_settings
 from vistr.config.run_names import override_key
 from vistr.disk import explain_full_disk
 from vistr.errors import UserError
-from vistr.files import ROOT, python_path
+from vistr.files import CONF, python_path
 from vistr.other_launchers import require_launcher
 from vistr.results.claims import claim, give_up, named_folder, new_folder, take_over, writing
 from vistr.results.run_record import recording
@@ -175,7 +175,7 @@ def _sweep(command: Command, ready: list[str]) -> int:
 
 def _start_hydra(arguments: list[str], sources: Sources) -> None:
     sys.argv = [sys.argv[0], *arguments]
-    folder = str(sources.main or ROOT / "conf")
+    folder = str(sources.main or CONF)
     hydra.main(version_base="1.3", config_path=folder, config_name=sources.name)(run_job)()
 
 

@@ -1,4 +1,4 @@
-"""Where this package lies, files that are there whole or not at all, JSON, the folder for what can be made again."""
+"""Atomic file writes, JSON, the user's cache folder, and where this package and its configurations lie."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from vistr.errors import UserError, shown
 from vistr.stand_ins import stand_in
 
 ROOT = Path(__file__).resolve().parents[1]
+# An installed package holds its configurations, a clone has them beside it.
+CONF = next((folder for folder in (ROOT / "vistr" / "conf", ROOT / "conf") if folder.is_dir()), ROOT / "conf")
+# What a user types to start a run, and one of several processes: in a clone, and with an installed package.
+PROGRAM, LAUNCH = ("python run.py", "scripts/launch") if (ROOT / "run.py").is_file() else ("vistr", "vistr-launch")
 # A folder of a process at work ends so: its number and its machine.
 _OWNER = re.compile(r"\.process-(\d+)-(.+)$")
 

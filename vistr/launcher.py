@@ -26,7 +26,7 @@ from vistr.config.resuming import require_checkpoint
 from vistr.config.run_names import override_key
 from vistr.disk import explain_full_disk
 from vistr.errors import UserError
-from vistr.files import make_working_folder
+from vistr.files import LAUNCH, PROGRAM, make_working_folder
 from vistr.host_channel import JOIN_SECONDS
 from vistr.other_launchers import started_by_another
 from vistr.parallel import HUB, KEY, LOCAL_RANKS
@@ -34,7 +34,9 @@ from vistr.results.claims import named_folder, new_folder, require_idle
 from vistr.streams import outlive_readers
 from vistr.training.stopping import StopRequests
 
-USAGE = "scripts/launch [options] PROCESSES python run.py [option=name] [key=value] ..."
+USAGE = f"{LAUNCH} [options] PROCESSES {PROGRAM} [option=name] [key=value] ..."
+# What starts a run: the script of a clone, the command of an installed package.
+SCRIPTS = ("run.py", "vistr")
 TASKS = ("train", "evaluate")
 KEY_CHARACTERS = 16
 # What MindSpore prints whatever its log level.
@@ -67,7 +69,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--key-file", type=Path, help=f"what the machines' processes know each other by, the same on each (or {KEY}=)"
     )
     parser.add_argument("processes", type=int, help="processes on this machine: on GPUs one each")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="python run.py ...")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=f"{PROGRAM} ...")
     options = parser.parse_args(arguments)
     if options.node is None:
         options.node = int(os.environ.get("SLURM_NODEID", "0")) if options.nodes > 1 else 0
@@ -107,12 +109,12 @@ def run_key(options: argparse.Namespace) -> str:
 
 
 def overrides_of(command: Sequence[str]) -> list[str]:
-    """What follows run.py in the command."""
+    """What follows run.py, or vistr, in the command."""
     words = list(command)
     if words and Path(words[0]).name.startswith("python"):
         words = words[1:]
-    if not words or Path(words[0]).name != "run.py":
-        raise UserError(f"{USAGE}: the command to launch is python run.py")
+    if not words or Path(words[0]).name not in SCRIPTS:
+        raise UserError(f"{USAGE}: the command to launch is {PROGRAM}")
     overrides = words[1:]
     if any(override.startswith("-") for override in overrides):
         raise UserError("launch starts one run: leave out -m (--multirun) and other flags")
@@ -169,7 +171,9 @@ class Launch:
         options = self.options
         host, port = self.address
         total = options.processes * options.nodes
-        script = next(word for word in options.command if Path(word).name == "run.py")
+        script = next(word for word in options.command if Path(word).name in SCRIPTS)
+        if script == "vistr":  # msrun takes a path
+            script = str(Path(sys.executable).parent / script)
         command = [str(Path(sys.executable).parent / "msrun"), f"--worker_num={total}"]
         command += [f"--local_worker_num={options.processes}", f"--master_addr={host}", f"--master_port={port}"]
         command += [f"--node_rank={options.node}", f"--log_dir={self.logs}", "--join=True", "--tail_worker_log=0"]
@@ -245,7 +249,7 @@ class Launch:
                 print(f"{log.stem}: {lines[-1].decode(errors='replace')}", file=sys.stderr)
         checkpoint = self.folder / "checkpoints/last.safetensors"
         shown, logs = os.path.relpath(self.folder), os.path.relpath(self.logs)
-        again = f"to go on: scripts/launch {self.options.processes} python run.py resume={shown}"
+        again = f"to go on: {LAUNCH} {self.options.processes} {PROGRAM} resume={shown}"
         more = again if checkpoint.exists() else "nothing was saved yet"
         print(f"The run ended early, as one of its processes did; {more}\nWhat each printed: {logs}", file=sys.stderr)
         return 1
@@ -257,7 +261,8 @@ def children(msrun: int, role: str) -> list[psutil.Process]:
     with suppress(psutil.Error):
         for process in psutil.Process(msrun).children():
             with suppress(psutil.Error):
-                if process.environ().get("MS_ROLE") == role and "run.py" in " ".join(process.cmdline()):
+                command = {Path(word).name for word in process.cmdline()}
+                if process.environ().get("MS_ROLE") == role and not command.isdisjoint(SCRIPTS):
                     found.append(process)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from vistr.errors import UserError
+from vistr.files import LAUNCH, PROGRAM
 from vistr.parallel import HUB
 
 # How other launchers tell a process how many of them there are.
@@ -39,6 +40,6 @@ def require_launcher() -> None:
         program, count = found
         raise UserError(
             f"{program} gives {count} processes, which would each be a run of their own: type"
-            f" scripts/launch {count} python run.py ... instead, once on each machine (docs/slurm.md, docs/devices.md);"
+            f" {LAUNCH} {count} {PROGRAM} ... instead, once on each machine (docs/slurm.md, docs/devices.md);"
             " for one process alone: srun --ntasks=1 or mpirun -n 1"
         )

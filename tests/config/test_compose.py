@@ -14,7 +14,7 @@ import pytest
 
 import vistr.config.compose
 from vistr import load_config
-from vistr.config import Config
+from vistr.config import Config, search_path
 from vistr.config.compose import adopt_checkpoint, from_dict, load_run, to_dict
 from vistr.errors import UserError
 from vistr.files import ROOT
@@ -36,6 +36,15 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text("{}")
     (tmp_path / "frames").mkdir()
     return tmp_path
+
+
+def own_clone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose from copies of conf/ and experiments/ in `folder`."""
+    for name in ("conf", "experiments"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("results"))
+    monkeypatch.setattr(vistr.config.compose, "CONF", folder / "conf")
+    monkeypatch.setattr(search_path, "CONF", folder / "conf")
+    monkeypatch.setattr(search_path, "STUDIES", folder / "experiments")
 
 
 NEEDS = {
@@ -291,9 +300,8 @@ def test_a_mistake_is_one_sentence_that_names_its_key(mistake: str, named: str, 
 def test_a_mistake_in_an_experiment_names_its_file(
     text: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(ROOT / "conf", tmp_path / "conf")
-    (tmp_path / "conf" / "experiments" / "wrong.yaml").write_text(f"# @package _global_\n{text}\n")
-    monkeypatch.setattr(vistr.config.compose, "ROOT", tmp_path)
+    own_clone(tmp_path, monkeypatch)
+    (tmp_path / "experiments" / "wrong.yaml").write_text(f"# @package _global_\n{text}\n")
     with pytest.raises(UserError, match=r"^[^\n]*$") as caught:
         load_config(["experiments=wrong"])
     assert expected in str(caught.value)
@@ -302,18 +310,20 @@ def test_a_mistake_in_an_experiment_names_its_file(
 def test_a_study_without_its_package_line_is_told_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(ROOT / "conf", tmp_path / "conf")
-    (tmp_path / "conf" / "experiments" / "mine.yaml").write_text("num_frames: 2\n")
-    monkeypatch.setattr(vistr.config.compose, "ROOT", tmp_path)
+    own_clone(tmp_path, monkeypatch)
+    (tmp_path / "experiments" / "mine.yaml").write_text("num_frames: 2\n")
     with pytest.raises(UserError, match=r"experiments/mine\.yaml lacks its first line, '# @package _global_'"):
         load_config(["experiments=mine"])
 
 
 def test_a_folder_of_runs_in_the_clone_does_not_shadow_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    own_clone(tmp_path, monkeypatch)
     (tmp_path / "outputs").mkdir()
-    monkeypatch.setattr(vistr.config.compose, "ROOT", tmp_path)
     assert Path(load_config(["outputs=elsewhere"]).outputs).name == "elsewhere"
+
+
+def test_experiment_names_a_study_as_experiments_does() -> None:
+    assert load_config(["experiment=quickstart"]) == load_config(["experiments=quickstart"])
 
 
 def test_a_configuration_survives_json() -> None:

@@ -30,9 +30,10 @@ from vistr.config.explanations import explain, no_such_key, unknown_key
 from vistr.config.resuming import lay_over, run_of
 from vistr.config.run_names import override_key, register_resolvers
 from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS, Config
+from vistr.config.search_path import register_studies
 from vistr.config.stored import keep_from_writing, plain_config
 from vistr.errors import UserError, shortened
-from vistr.files import ROOT
+from vistr.files import CONF
 from vistr.hub import is_remote
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def prepare(sources: Sources | None = None) -> None:
         _sources = sources
     ConfigStore.instance().store("schema", Config)
     register_resolvers()
+    register_studies()
 
 
 def load_config(overrides: Sequence[str] = ()) -> Config:
@@ -185,11 +187,11 @@ def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, li
 
 
 def _compose(overrides: Sequence[str], mode: RunMode = RunMode.RUN, *, with_hydra: bool = False) -> DictConfig:
-    main = _sources.main or ROOT / "conf"
+    main = _sources.main or CONF
     if not (main / f"{_sources.name.removesuffix('.yaml')}.yaml").is_file():
         if _sources != Sources():
             raise UserError(f"There is no {_sources.name}.yaml in {shortened(main)}.")
-        raise UserError(f"There is no conf/ in {ROOT}: install from a clone, with pip install -e.")
+        raise UserError(f"There is no {main}: install vistr anew.")
     prepare()
     version.setbase("1.3")
     # Inside a run Hydra is at work already, and allows one at a time.

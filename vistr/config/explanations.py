@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from vistr.config.schema import Augmentation, Backbone, Config, Dataset, Device, Loss, Optimizer, Task, Transformer
 from vistr.errors import shortened
+from vistr.files import PROGRAM
 
 _SECTIONS = (Augmentation, Backbone, Dataset, Device, Loss, Optimizer, Task, Transformer)
 _GROUPS = ("dataset/augmentation", "backbone", "dataset", "device", "loss", "optimizer", "task", "transformer")
@@ -119,7 +120,7 @@ def no_such_key(key: str, source: str = "") -> str:
     elif section and section in sections:
         hint = f"{section} has {', '.join(sections[section])}."
     else:
-        hint = "`python run.py --cfg job` prints all there are."
+        hint = f"`{PROGRAM} --cfg job` prints all there are."
     return f"There is no key {shortened(key)}{source}: {hint}"
 
 

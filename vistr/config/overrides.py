@@ -84,7 +84,10 @@ def _refuse(override: str) -> None:
 
 
 def _with_section(override: str) -> str:
-    return f"task.{override}" if override.partition("=")[0] in _TASK_KEYS else override
+    key = override.partition("=")[0]
+    if key.lstrip("+") == "experiment":  # as the group is called in many a project
+        return override.replace("experiment", "experiments", 1)
+    return f"task.{override}" if key in _TASK_KEYS else override
 
 
 def _quote_path(override: str, sweep: bool) -> str:

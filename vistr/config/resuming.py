@@ -16,7 +16,7 @@ from vistr.config.run_names import override_key
 from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS
 from vistr.config.stored import keep_from_writing, leaves, own_references, plain_config, read_yaml
 from vistr.errors import UserError, shortened
-from vistr.files import is_file, is_folder, replacing
+from vistr.files import PROGRAM, is_file, is_folder, replacing
 from vistr.hub import is_remote
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def require_checkpoint(resume: Path, overrides: Sequence[str]) -> None:
     typed = " ".join(one for one in overrides if override_key(one) != "resume")
     raise UserError(
         f"resume={shortened(run_of(resume))}: the run ended before it had saved anything; start it anew:"
-        f" python run.py {shortened(typed)}"
+        f" {PROGRAM} {shortened(typed)}"
     )
 
 

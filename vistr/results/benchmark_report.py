@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vistr.files import PROGRAM
 from vistr.results.fonts import fit_fonts
 
 PARTS = {
@@ -132,7 +133,7 @@ def sweep_row(point: dict[str, Any]) -> str:
 
 def markdown(report: dict[str, Any]) -> str:
     """The same as Markdown, with the sweep and the figure."""
-    lines = ["# Benchmark", "", f"`python run.py {' '.join(report['overrides'])}`", "", "| what | value |", "|---|---|"]
+    lines = ["# Benchmark", "", f"`{PROGRAM} {' '.join(report['overrides'])}`", "", "| what | value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in rows(report)]
     if report["sweep"]:
         lines += ["", "The network alone, at other `num_frames` and sizes:", ""]

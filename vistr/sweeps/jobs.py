@@ -19,7 +19,6 @@ from vistr.config.compose import to_dict
 from vistr.config.overrides import path_override
 from vistr.config.resuming import SETTINGS, difference
 from vistr.errors import UserError, shortened
-from vistr.files import ROOT
 from vistr.results.run_record import RunRecord, State, explain_exit, read_record, write_record
 from vistr.sweeps.gpus import own_gpu
 
@@ -27,7 +26,7 @@ log = logging.getLogger(__name__)
 
 # In the environment of a job: its folder is the sweep's to give.
 SWEEP_JOB = "VISTR_SWEEP_JOB"
-COMMAND = (sys.executable, str(ROOT / "run.py"))
+COMMAND = (sys.executable, "-m", "vistr")
 # A job whose sweep was killed saves what it has after its present step, or evaluation: wait this long for that.
 LEAVE_SECONDS = 900.0
 

@@ -22,7 +22,7 @@ from vistr.config.run_names import override_key
 from vistr.data.videos import VideoSet
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate
-from vistr.files import replacing, write_json
+from vistr.files import PROGRAM, replacing, write_json
 from vistr.inference.predictor import Predictor
 from vistr.models.vistr import VisTR
 from vistr.parallel import Ranks
@@ -184,6 +184,6 @@ def say_where_things_are(config: Config, folder: Path, figures: dict[str, float]
         lines.append(f"  held-out AP {figures['AP']:.3f}, AP50 {figures['AP50']:.3f}: {shown}/metrics.json")
     if any((folder / "results").glob("video_*.png")):
         lines.append(f"  pictures, truth above what was found: {shown}/results/video_*.png")
-    lines.append(f"  checkpoints: {shown}/checkpoints (python run.py task=evaluate checkpoint={shown})")
+    lines.append(f"  checkpoints: {shown}/checkpoints ({PROGRAM} task=evaluate checkpoint={shown})")
     lines.append(f"  curves: tensorboard --logdir {os.path.relpath(config.outputs)}")
     logger.info("\n".join(lines))

@@ -8,6 +8,7 @@ from typing import Any
 
 from vistr.errors import UserError
 from vistr.evaluation.ytvis import evaluate
+from vistr.files import PROGRAM
 
 
 def run(config: Any) -> dict[str, float]:
@@ -17,7 +18,7 @@ def run(config: Any) -> dict[str, float]:
     """
     for key in ("annotations", "results"):
         if getattr(config, key) is None:
-            raise UserError(f"task=score needs {key}=<file>: run.py task=score annotations=... results=...")
+            raise UserError(f"task=score needs {key}=<file>: {PROGRAM} task=score annotations=... results=...")
     evaluation = evaluate(config.annotations, config.results)
     print(evaluation.table())
     if config.run_dir is not None:

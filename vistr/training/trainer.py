@@ -16,6 +16,7 @@ from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
 from vistr.device import DeviceName, peak_memory_gb
 from vistr.errors import UserError
+from vistr.files import PROGRAM
 from vistr.layers.dropout import step_noise
 from vistr.layers.graph import num_compiled
 from vistr.layers.memory import release
@@ -125,9 +126,8 @@ class Trainer:
                 if self.ranks.any(stop_requested()):
                     self.save("last")
                     self.ranks.leave()
-                    logger.info(
-                        "stopped after step %d; to go on: python run.py resume=%s", state.step, self.folder.parent
-                    )
+                    again = f"{PROGRAM} resume={self.folder.parent}"
+                    logger.info("stopped after step %d; to go on: %s", state.step, again)
                     raise KeyboardInterrupt
                 if time.monotonic() - self.saved_at > plan.save_minutes * 60:
                     self.save("last")

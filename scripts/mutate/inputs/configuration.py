@@ -165,11 +165,12 @@ def runs(folder: Path) -> Maker:
 def experiment(folder: Path) -> Maker:
     """A file of conf/experiments, as users write their own."""
     import vistr.config.compose as compose
-    from vistr.files import ROOT
+    from vistr.files import CONF
 
-    shutil.copytree(ROOT / "conf", folder / "conf", symlinks=False)
+    shutil.copytree(CONF, folder / "conf")
+    shutil.copytree(CONF.parent / "experiments", folder / "conf/experiments")
     sound = (folder / "conf/experiments/tiny.yaml").read_text(encoding="utf-8")
-    vars(compose)["ROOT"] = folder
+    vars(compose)["CONF"] = folder / "conf"
 
     def read() -> str:
         shutil.copyfile(folder / "input/mine.yaml", folder / "conf/experiments/mine.yaml")

@@ -114,7 +114,8 @@ def no_such_key(key: str, source: str = "") -> str:
     section, _, last = key.rpartition(".")
     known = [f"{prefix}.{name}" if prefix else name for prefix, names in sections.items() for name in names]
     same = [name for name in known if name.rpartition(".")[2] == last]
-    near = difflib.get_close_matches(last, sections.get(section, ()), n=1)
+    groups = (*_GROUPS, "experiments") if not section else ()
+    near = difflib.get_close_matches(last, [*sections.get(section, ()), *groups], n=1)
     if same or near:
         hint = f"did you mean {same[0] if same else f'{section}.{near[0]}'.lstrip('.')}?"
     elif section and section in sections:

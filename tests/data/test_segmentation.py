@@ -167,6 +167,55 @@ def test_many_compressed_masks_are_read_at_once() -> None:
     assert run_length_sums(b"".join(packed), [len(code) for code in packed]).tolist() == [37 * 53 * 900, 37 * 53]
 
 
+def plain_sum(code: bytes) -> int | None:
+    """The pixels a compressed code covers, read digit by digit; None where it is none."""
+    runs: list[int] = []
+    number = shift = 0
+    for digit in (character - 48 for character in code):
+        if not 0 <= digit < 64 or shift > 30:
+            return None
+        number |= (digit & 31) << shift
+        shift += 5
+        if digit < 32:
+            number -= (digit >> 4) << shift
+            runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+            number = shift = 0
+    return sum(runs) if runs and not shift and min(runs) >= 0 else None
+
+
+def compressed(numbers: list[int]) -> bytes:
+    """The digits of numbers, 5 bits each, the lowest first."""
+    code = bytearray()
+    for number in numbers:
+        while not -16 <= number < 16:
+            code.append(48 + 32 + (number & 31))
+            number >>= 5
+        code.append(48 + (number & 31))
+    return bytes(code)
+
+
+def test_sums_of_runs_are_those_of_reading_digit_by_digit() -> None:
+    rng = np.random.default_rng(7)
+    refused = 0
+    for _ in range(1500):
+        codes = []
+        for _ in range(rng.integers(1, 5)):
+            runs = rng.integers(0, 10 ** rng.integers(1, 10), rng.integers(1, 8)).tolist()
+            numbers = [run - (runs[k - 2] if k > 2 else 0) for k, run in enumerate(runs)]
+            code = bytearray(compressed([number * int(rng.choice([1, 1, 1, 1, 1, -1])) for number in numbers]))
+            if rng.random() < 0.1:
+                code[rng.integers(len(code))] = rng.integers(256)
+            codes.append(bytes(code))
+        expected = [plain_sum(code) for code in codes]
+        if None in expected:
+            refused += 1
+            with pytest.raises(ValueError, match=r"the RLE's counts"):
+                run_length_sums(b"".join(codes), [len(code) for code in codes])
+        else:
+            assert run_length_sums(b"".join(codes), [len(code) for code in codes]).tolist() == expected
+    assert 300 < refused < 1200
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

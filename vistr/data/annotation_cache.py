@@ -9,6 +9,7 @@ import os
 import time
 import zlib
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,15 +106,15 @@ class AnnotationCache:
             "warning": packed.warning,
         }
         text = json.dumps(about).encode()
-        with path.open("wb+") as file:
+        numbers = (part.tobytes() for part in (packed.ends, packed.boxes, packed.areas))
+        end = int(packed.ends[-1]) if len(packed.ends) else 0
+        codes = (packed.codes(start, min(start + CHUNK, end)) for start in range(0, end, CHUNK))
+        checksum = 0
+        with path.open("wb") as file:
             file.write(MAGIC + bytes(4) + len(text).to_bytes(8, "little"))
-            for part in (text, packed.ends, packed.boxes, packed.areas):
-                file.write(part if isinstance(part, bytes) else part.tobytes())
-            end = int(packed.ends[-1]) if len(packed.ends) else 0
-            for start in range(0, end, CHUNK):
-                file.write(packed.codes(start, min(start + CHUNK, end)))
-            file.seek(HEAD_BYTES)
-            checksum = _checksum(file)
+            for part in chain([text], numbers, codes):
+                checksum = zlib.crc32(part, checksum)
+                file.write(part)
             file.seek(len(MAGIC))
             file.write(checksum.to_bytes(4, "little"))
 

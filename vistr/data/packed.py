@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, BinaryIO, TypeVar, overload
 
 import numpy as np
@@ -139,17 +140,18 @@ class Packer:
             self.codes += mask["counts"] if mask else b""
             self.ends.append(len(self.codes))
         nothing = (np.nan,) * 4
-        self.boxes.append(np.array([box or nothing for box in boxes], np.float64).reshape(-1, 4))
-        self.areas.append(np.array([np.nan if area is None else area for area in areas], np.float64))
+        numbers = chain.from_iterable(box or nothing for box in boxes)
+        self.boxes.append(np.fromiter(numbers, np.float64, 4 * len(boxes)).reshape(-1, 4))
+        self.areas.append(np.fromiter((np.nan if area is None else area for area in areas), np.float64, len(areas)))
 
     def packed(self, warning: str | None = None) -> PackedAnnotations:
         """All that was added."""
-        block = bytes(self.codes)
+        block = self.codes
         return PackedAnnotations(
             self.entries,
             np.array(self.ends, np.int64),
             np.concatenate([np.zeros((0, 4)), *self.boxes]),
             np.concatenate([np.zeros(0), *self.areas]),
-            lambda first, end: block[first:end],
+            lambda first, end: bytes(block[first:end]),
             warning,
         )

@@ -119,15 +119,18 @@ def compressed_rles(segmentations: Sequence[Any], height: int, width: int) -> li
     if not 0 < height * width < MAX_PIXELS:
         return None
     size = [height, width]
-    there = [one for one in segmentations if one is not None and one != [] and one != {}]
-    if not all(isinstance(one, dict) and isinstance(one.get("counts"), str) and one["counts"] for one in there):
-        return None
-    if not all(one.get("size") == size and all(type(side) is int for side in one["size"]) for one in there):
-        return None
-    if not there:
+    texts: list[str] = []
+    for one in segmentations:
+        if one is None or one == [] or one == {}:
+            continue
+        counts, stated = (one.get("counts"), one.get("size")) if isinstance(one, dict) else (None, None)
+        if not isinstance(counts, str) or not counts or stated != size or set(map(type, stated)) != {int}:
+            return None
+        texts.append(counts)
+    if not texts:
         return [None] * len(segmentations)
     try:
-        codes = [one["counts"].encode("ascii") for one in there]
+        codes = [text.encode("ascii") for text in texts]
         sums = run_length_sums(b"".join(codes), [len(code) for code in codes])
     except ValueError:
         return None
@@ -140,43 +143,54 @@ def compressed_rles(segmentations: Sequence[Any], height: int, width: int) -> li
 def run_length_sums(codes: bytes, lengths: Sequence[int]) -> NDArray[np.int64]:
     """The pixels that each of several compressed codes covers; `codes` are joined, `lengths` are each one's bytes.
 
-    5 bits a character, bit 5 says that more follow, bit 4 of the last is the sign; from the fourth run on a run is
-    written as its difference from the one two before. Raises ValueError for a code that no mask has.
+    From the fourth run of a code on, a run is written as its difference from the one two before. Raises ValueError for
+    a code that no mask has.
     """
     digits = np.frombuffer(codes, np.uint8) - np.uint8(48)
     ends = np.cumsum(lengths)
     if not min(lengths, default=0) or digits.max() > 63 or (digits[ends - 1] & 32).any():
         raise ValueError("the RLE's counts are cut short or hold characters that no RLE has")
-    last = np.flatnonzero(digits < 32)
-    first = np.concatenate(([0], last[:-1] + 1))
-    more = last - first
-    if more.max() > 6:
-        raise ValueError("the RLE's counts hold a run longer than any mask")
-    runs = (digits[first] & 31).astype(np.int64)
-    for place in range(1, int(more.max()) + 1):
-        chosen = np.flatnonzero(more >= place)
-        runs[chosen] |= (digits[first[chosen] + place] & 31).astype(np.int64) << 5 * place
-    negative = np.flatnonzero(digits[last] & 16)
-    runs[negative] -= np.int64(1) << 5 * (more[negative] + 1)
-    # In two columns, runs outside and runs inside the mask, differences become a sum down the column.
-    counts = np.diff(np.searchsorted(last, ends), prepend=0)
-    rows = (counts + 1) // 2
-    start = np.cumsum(rows) - rows
-    table = np.zeros(2 * int(rows.sum()), np.int64)
-    table[np.arange(len(runs)) + np.repeat(2 * start - (np.cumsum(counts) - counts), counts)] = runs
-    pairs = table.reshape(-1, 2)
-    # The second difference is taken from the second run on: the first one stands alone.
-    alone = pairs[start, 0]
-    pairs[start, 0] = 0
-    summed = np.cumsum(pairs, axis=0)
-    summed -= np.repeat(summed[start] - pairs[start], rows, axis=0)
-    summed[start, 0] = alone
-    odd = np.flatnonzero(counts % 2)
-    summed[start[odd] + rows[odd] - 1, 1] = 0
-    if summed.min() < 0:
+    written, starts = _written_runs(digits, ends)
+    # The second difference is taken from the second run on: the first run stands alone.
+    sums = written[starts[:-1]]
+    shortest = sums.min()
+    written[starts[:-1]] = 0
+    # Runs outside the masks and runs inside are summed up through all codes, then each code's beginning is taken off.
+    for parity in (0, 1):
+        every_other = written[parity::2]
+        summed = np.zeros(len(every_other) + 2, np.int64)
+        summed[1:-1] = every_other
+        np.cumsum(summed, out=summed)
+        places = (starts + 1 - parity) // 2
+        before, counts = summed[places[:-1]], np.diff(places)
+        least, total = (operation.reduceat(summed, places + 1)[:-1] for operation in (np.minimum, np.add))
+        shortest = min(shortest, np.where(counts, least - before, 0).min())
+        sums += np.where(counts, total - before * counts, 0)
+    if shortest < 0:
         raise ValueError("the RLE's counts hold a run of less than no pixel")
-    sums: NDArray[np.int64] = np.add.reduceat(summed.sum(1), start)
     return sums
+
+
+def _written_runs(digits: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The numbers that codes are made of, and where those of each code start, with their end.
+
+    A digit has 5 bits, the lowest first; bit 5 says that more follow, bit 4 of a number's last digit is the sign.
+    """
+    continued = digits >= 32
+    numbers = ((digits[~continued] ^ np.uint8(16)).view(np.int8) - np.int8(16)).astype(np.int64)
+    places = np.flatnonzero(continued)
+    starts = np.append(0, ends - np.searchsorted(places, ends))
+    if len(places):
+        # A number has one last digit: the digits that more follow, of all before a place, are not counted.
+        number = places - np.arange(len(places))
+        first = np.flatnonzero(np.diff(number, prepend=-1))
+        more = np.diff(first, append=len(places))
+        if more.max() > 6:
+            raise ValueError("the RLE's counts hold a run longer than any mask")
+        shifts = 5 * (np.arange(len(places)) - np.repeat(first, more))
+        lower = np.add.reduceat((digits[places] & np.uint8(31)).astype(np.int64) << shifts, first)
+        numbers[number[first]] = (numbers[number[first]] << 5 * more) + lower
+    return numbers, starts
 
 
 def loads_annotations(data: bytes) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 
 def is_finite(value: Any) -> bool:
     """Whether a value is a number that a float holds."""
+    if type(value) is float:  # most of a large file's numbers
+        return math.isfinite(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

@@ -14,7 +14,7 @@ from vistr.data.segmentation import RLE, bounds, compressed_rles, loads_annotati
 from vistr.data.values import is_finite, is_inside, printable
 from vistr.data.videos import Annotation, Box, Category, Video, VideoSet, check_images
 from vistr.errors import UserError, shown
-from vistr.memory import give_back_free_memory
+from vistr.memory import give_back_free_memory, keep_free_memory
 from vistr.stand_ins import refuse_stand_in
 
 __all__ = ["Annotation", "Box", "Category", "Video", "VideoSet", "check_images", "read_ytvis"]
@@ -35,6 +35,7 @@ def read_ytvis(annotation_file: Path, image_folder: Path) -> VideoSet:
     cache = AnnotationCache(annotation_file)
     contents = cache.load()
     if contents is None:
+        keep_free_memory()
         read = _Reader(annotation_file).read()
         contents = cache.keep(*read) or Contents(read[0], read[2].of_videos(read[1]), read[2].warning)
         del read

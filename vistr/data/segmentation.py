@@ -152,7 +152,7 @@ def run_length_sums(codes: bytes, lengths: Sequence[int]) -> NDArray[np.int64]:
         raise ValueError("the RLE's counts are cut short or hold characters that no RLE has")
     written, starts = _written_runs(digits, ends)
     # The second difference is taken from the second run on: the first run stands alone.
-    sums = written[starts[:-1]]
+    sums: NDArray[np.int64] = written[starts[:-1]]
     shortest = sums.min()
     written[starts[:-1]] = 0
     # Runs outside the masks and runs inside are summed up through all codes, then each code's beginning is taken off.

@@ -307,13 +307,24 @@ def test_a_mistake_in_an_experiment_names_its_file(
     assert expected in str(caught.value)
 
 
-def test_a_study_without_its_package_line_is_told_what_it_lacks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("num_frames: 2", "lacks its first line, '# @package _global_'"),
+        ("defaults: [override /backbone: r10]", "lacks its first line, '# @package _global_'"),
+        ("\ufeff# @package _global_\nnum_frames: 2", "a byte order mark comes before it"),
+        ("# @package global\nnum_frames: 2", "lacks its first line, '# @package _global_'"),
+        ("# @package _global_\ndefaults: [override backbone: r10]", "write 'override /backbone'"),
+    ],
+)
+def test_a_study_that_hydra_would_put_elsewhere_is_told_what_it_lacks(
+    text: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own_clone(tmp_path, monkeypatch)
-    (tmp_path / "experiments" / "mine.yaml").write_text("num_frames: 2\n")
-    with pytest.raises(UserError, match=r"experiments/mine\.yaml lacks its first line, '# @package _global_'"):
+    (tmp_path / "experiments" / "mine.yaml").write_text(f"{text}\n")
+    with pytest.raises(UserError, match=r"^experiments/mine\.yaml[^\n]*$") as caught:
         load_config(["experiments=mine"])
+    assert expected in str(caught.value)
 
 
 def test_a_folder_of_runs_in_the_clone_does_not_shadow_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

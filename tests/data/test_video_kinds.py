@@ -111,6 +111,21 @@ def test_frames_of_a_variable_rate_are_all_there_and_shown_at_their_times(
         assert container.duration / av.time_base == pytest.approx(3.64 + 3.64 / 11, abs=0.02)
 
 
+def test_an_avi_that_repeats_frames_has_lost_none(tmp_path: Path) -> None:
+    times = [number / RATE for number in (0, 1, 2, 12, 13, 50, 51, 52)]
+    video = VideoFile(write(tmp_path / "a.avi", times, "mpeg2video"))
+    assert len(list(video)) == len(times)
+    assert video.lost is None
+    assert video.times == pytest.approx(times)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4"])
+def test_a_video_that_begins_late_has_lost_none(name: str, tmp_path: Path) -> None:
+    video = VideoFile(write(tmp_path / name, [5 + time for time in even(20)]))
+    assert len(list(video)) == 20
+    assert video.lost is None
+
+
 @pytest.mark.parametrize("encoder", ["libx264", "mpeg4", "libvpx-vp9"])
 def test_every_encoder_takes_times(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import vistr.data.video as module

@@ -16,9 +16,11 @@ import pytest
 from PIL import Image
 
 from vistr.data.clips import video_clip_frames
+from vistr.data.images import read_image
 from vistr.data.videos import Category, Video, VideoSet
 from vistr.errors import UserError
 from vistr.inference import predictor as predictor_module
+from vistr.inference.given_frames import rgb_image
 from vistr.inference.linking import LinkedFrame
 from vistr.inference.postprocess import clip_tracks
 from vistr.inference.predictor import ClipSettings, Predictor
@@ -128,6 +130,16 @@ def test_grey_and_transparent_frames_and_images_of_every_mode_find_what_rgb_fram
         assert draw(streamed[0]).shape == (HEIGHT, WIDTH, 3)
 
 
+@pytest.mark.parametrize("kind", ["jpg", "png", "tif"])
+def test_a_file_that_was_opened_is_turned_upright(kind: str, tmp_path: Path) -> None:
+    stored = Image.fromarray(frame(0))
+    exif = stored.getexif()
+    exif[0x0112] = 6
+    stored.save(tmp_path / f"a.{kind}", exif=exif)
+    for opened in (Image.open(tmp_path / f"a.{kind}"), read_image(tmp_path / f"a.{kind}")):
+        assert rgb_image(opened, 0).size == (HEIGHT, WIDTH)
+
+
 @pytest.mark.parametrize(
     ("frames", "sentence"),
     [
@@ -144,6 +156,7 @@ def test_grey_and_transparent_frames_and_images_of_every_mode_find_what_rgb_fram
         ([Image.new("F", (WIDTH, HEIGHT))], "mode F, more than 8 bits"),
         (frame(0), "This is a single frame"),
         (frame(0)[..., 0], "This is a single frame"),
+        (frame(0).transpose(2, 0, 1), r"An array \[3, 24, 40\] is one frame, its channels first, or 3 grey ones"),
         (Image.fromarray(frame(0)), "This is a single frame"),
         ("street.mp4", r"open_video\('street\.mp4'\) gives its frames"),
         (Path("street.mp4"), "open_video"),

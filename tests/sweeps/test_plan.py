@@ -99,3 +99,5 @@ def test_a_search_for_a_figure_that_will_not_be_there_is_refused_before_it_start
 def test_a_sweep_that_ranks_by_a_misspelt_figure_is_refused_before_it_starts() -> None:
     with pytest.raises(UserError, match="optimize=AP500 is no figure of task=train: did you mean AP50"):
         folder("seed=1,2", "optimize=AP500")
+    with pytest.raises(UserError, match=r"optimize=ap is no figure of task=train: did you mean AP\?"):
+        folder("seed=1,2", "optimize=ap")

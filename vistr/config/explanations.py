@@ -45,11 +45,14 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
     if found:
         return f"{found[1]} exists already: write it without the +."
     found = re.search(r"Could not override '(.*?)'", text) or re.search(r"Key '.*' not in .*\s+full_key: (\S+)", text)
-    if found and found[1] == "experiments":
-        file = found_in[1] if (found_in := re.search(r"In '(.*?)': ", text)) else "experiments"
-        return f"{file}.yaml lacks its first line, '# @package _global_': without it a study sets nothing."
+    if found and (study := _study_trouble(found[1], text)) is not None:
+        return study
     if found:
         return no_such_key(found[1], _source(text))
+    if found := re.search(r"does not support sweep type ?: (\w+)_SWEEP", text):
+        kind = found[1].lower()
+        override = next((one for one in overrides if f"={kind}(" in one), kind)
+        return f"{shortened(override)} is a range to search in: add hydra/sweeper=search (docs/sweeps.md)."
     if "group override must be a string" in text:
         return _not_an_option(overrides)
     found = re.search(r"full_key: ([\w.]+)", text)
@@ -95,6 +98,21 @@ def _reference_trouble(text: str, overrides: Sequence[str]) -> str | None:
     group = key.partition("=")[0]
     if "${" in key and (type_of(group) in _SECTIONS or group == "experiments"):
         return f"{key} does not name an option: {group} takes one by its name, as {group}=<option>."
+    return None
+
+
+def _study_trouble(key: str, text: str) -> str | None:
+    """The sentence for a study that Hydra reads as part of another section; None where `key` is no sign of that."""
+    found = re.search(r"In '(experiments/.*?)': ", text)
+    file = f"{found[1] if found else 'experiments'}.yaml"
+    if key == "experiments" or "@experiments." in key or (found and re.fullmatch("_*globals?_*", key)):
+        return (
+            f"{file} lacks its first line, '# @package _global_' (or a byte order mark comes before it): without it a "
+            "study sets nothing."
+        )
+    if key.startswith("experiments/"):
+        group = shortened(key.removeprefix("experiments/").partition("@")[0])
+        return f"{file}: 'override {group}' lacks a slash: write 'override /{group}'."
     return None
 
 

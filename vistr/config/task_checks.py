@@ -94,7 +94,8 @@ def require_figure(task: str, optimize: str, ema: float | None) -> None:
         return
     if optimize not in known:
         plain = [name for name in known if not name.startswith("ema_")]
-        near = difflib.get_close_matches(optimize, known, n=1)
+        same = [name for name in known if name.lower() == optimize.lower()]
+        near = same or difflib.get_close_matches(optimize, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"these are {', '.join(plain)}."
         raise UserError(f"optimize={shortened(optimize)} is no figure of task={task}: {hint}")
     if optimize.startswith("ema_") and ema is None:

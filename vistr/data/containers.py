@@ -83,7 +83,7 @@ class Reader:
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
         self._container, self._stream = container, stream
-        self.hidden = 0  # packets that an edit list cuts off, and those that repeat the frame before
+        self.hidden = 0  # frames that an edit list cuts off, and packets that repeat the frame before
         self.damaged = 0
         self.end = 0.0  # the second at which the last packet of any stream ends
 
@@ -91,6 +91,8 @@ class Reader:
         """Frames as they are decoded; a stream that breaks off just ends."""
         # Where the file does not count its frames, the other streams tell how far it goes.
         chosen = (self._stream,) if self._stream.frames else ()
+        # In an AVI every tick is a frame, and those that repeat the one before are passed over in silence.
+        is_avi, last = self._container.format.name == "avi", -1
         packets = cast("Iterator[av.Packet[Any]]", self._container.demux(*chosen))
         while True:
             try:
@@ -104,6 +106,9 @@ class Reader:
                 self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream.index == self._stream.index:
                 self.hidden += packet.is_discard or (packet.size == 0 and packet.dts is not None)
+                if is_avi and packet.dts is not None:
+                    self.hidden += max(packet.dts - last - 1, 0)
+                    last = packet.dts
                 try:
                     yield from packet.decode()
                 except av.EOFError:

@@ -116,7 +116,8 @@ class VideoFile:
         if stream.frames and duration and rate:
             # An edit list may leave out the end, too.
             expected = min(expected, round(duration * float(rate)))
-        ends = reader.end - (container.start_time or 0) / av.time_base
+        # Some durations are counted from 0, some from where the file begins.
+        ends = reader.end - min((container.start_time or 0) / av.time_base, 0)
         self.lost = None
         if count < expected:
             self.lost = (

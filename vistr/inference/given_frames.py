@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile, ImageOps
 
 from vistr.errors import UserError
 
@@ -25,17 +25,29 @@ def each_frame(frames: Iterable[Frame]) -> Iterator[Frame]:
     )
     if single:
         raise UserError("This is a single frame: give a list of frames, [frame], or an array [T, H, W, 3].")
+    if isinstance(frames, np.ndarray) and frames.ndim == 3 and frames.shape[0] in (3, 4):
+        raise UserError(
+            f"An array {list(frames.shape)} is one frame, its channels first, or {len(frames)} grey ones: give"
+            " [frame.transpose(1, 2, 0)], or a list of the frames."
+        )
     return iter(frames)
 
 
 def rgb_image(frame: Any, number: int) -> Image.Image:
-    """A frame as an RGB image; transparency is dropped. UserError where it is none, or has no values from 0 to 255."""
+    """A frame as an RGB image, upright where it is a file that was opened; transparency is dropped.
+
+    UserError where it is none, or has no values from 0 to 255.
+    """
     if isinstance(frame, Image.Image):
         if frame.mode.split(";")[0] in ("I", "F"):
             raise UserError(
                 f"Frame {number} is an image of mode {frame.mode}, more than 8 bits: scale it to 0..255 first"
                 " (open_video does so for files)."
             )
+        if isinstance(frame, ImageFile.ImageFile):
+            frame.load()  # which turns a TIFF
+            upright: Image.Image = ImageOps.exif_transpose(frame)
+            return upright.convert("RGB")
         return frame.convert("RGB")
     if not isinstance(frame, np.ndarray):
         raise UserError(f"Frame {number} is a {type(frame).__name__}: {_WANTED}.")

@@ -153,3 +153,11 @@ def test_files_that_are_no_coco_are_one_sentence(written: bytes, frames: Path) -
     with pytest.raises(UserError, match=r"coco\.json") as error:
         read(frames, written)
     assert len(str(error.value)) <= 300 + len(str(frames))
+
+
+def test_objects_outside_their_frame_are_said_to_be_left_out(frames: Path, caplog: pytest.LogCaptureFixture) -> None:
+    changed = content()
+    far = [value + 500 for value in POLYGON]
+    changed["annotations"].append(changed["annotations"][0] | {"id": 2, "track_id": 8, "segmentation": [far]})
+    assert list(read(frames, changed)[0].objects) == [("7", "cat")]
+    assert "1 annotations have no pixel inside their frame" in caplog.text

@@ -165,3 +165,22 @@ def test_two_frames_of_one_name_are_named(folder: Path) -> None:
     Image.new("RGB", (32, 24)).save(folder / "v" / "0.jpg")
     with pytest.raises(UserError, match=r"holds 0\.jpg and 0\.png"):
         read_labelme(folder)
+
+
+@pytest.mark.parametrize("labels", [("cow#1", "cow#2"), ("cow #1", "cow #2"), ("cow(1)", "cow(2)"), ("cow (0)",)])
+def test_other_ways_to_number_objects_are_understood(labels: tuple[str, ...], folder: Path) -> None:
+    write(folder, [shape(label) for label in labels])
+    assert list(masks(read_labelme(folder))) == [(label, "cow") for label in labels]
+
+
+@pytest.mark.parametrize("kind", ["oriented_rectangle", "rotation", "quadrilateral", "rectangle"])
+def test_outlines_under_other_names_are_areas(kind: str, folder: Path) -> None:
+    write(folder, [shape(shape_type=kind)])
+    np.testing.assert_array_equal(masks(read_labelme(folder))["car", "car"], SQUARE)
+
+
+def test_shapes_outside_their_frame_are_said_to_be_left_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    far = [[x + 500, y] for x, y in shape()["points"]]
+    write(folder, [shape(), shape("bus", points=far)])
+    assert list(masks(read_labelme(folder))) == [("car", "car")]
+    assert "Shapes outside their frame are left out: 1, the first" in caplog.text

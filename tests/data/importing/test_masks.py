@@ -101,6 +101,25 @@ def test_white_beside_numbered_objects_is_not_to_be_judged(frames: Path) -> None
     assert_both(read(frames), [("1", "object")])
 
 
+@pytest.mark.parametrize("other", [7, (255, 0, 0)])
+def test_white_is_an_object_where_its_class_is_given_and_else_said_to_be_left_out(
+    other: Any, frames: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    white, name = (255, "7") if other == 7 else ((255, 255, 255), "#ff0000")
+    save(frames, painted(other, white))
+    assert list(read(frames)[0].objects) == [(name, "object")]
+    assert "white is left out as not to be judged" in caplog.text
+    objects = read(frames, {"v": {name.upper(): "a", "255": "b"}, "w": {}})[0].objects
+    assert set(objects) == {(name, "a"), ("255", "b")}
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, np.nan])
+def test_values_that_number_nothing_are_refused(value: float, frames: Path) -> None:
+    save(frames, painted(value, 1, dtype="float32"), "v/0.tif")
+    with pytest.raises(UserError, match=r"0\.tif has values that are no numbers of objects"):
+        read(frames)
+
+
 def smoothed(mode: str) -> Image.Image:
     """As a program that draws or resizes with smoothing leaves it."""
     small = Image.fromarray(painted(255, 255) if mode == "L" else painted((255, 0, 0), (0, 130, 0)))
@@ -113,6 +132,28 @@ def test_smoothed_masks_are_refused_with_the_reason(mode: str, name: str, frames
     save(frames, smoothed(mode), name)
     with pytest.raises(UserError, match=r"0\.png is smoothed: it has \d+ values"):
         read(frames)
+
+
+@pytest.mark.parametrize("colour", [255, (255, 0, 0), (255, 255, 255)])
+@pytest.mark.parametrize("way", ["halved", "doubled"])
+def test_edges_of_few_shades_are_smoothed_too(way: str, colour: Any, frames: Path) -> None:
+    large = Image.fromarray(painted(colour))
+    if way == "halved":
+        large = large.resize((2 * WIDTH + 2, 2 * HEIGHT + 2), Image.Resampling.NEAREST)
+        picture = large.crop((1, 1, 2 * WIDTH + 1, 2 * HEIGHT + 1)).resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+    else:
+        small = large.resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.NEAREST)
+        picture = small.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+    save(frames, picture)
+    with pytest.raises(UserError, match="is smoothed"):
+        read(frames)
+
+
+def test_a_thin_object_between_two_others_is_an_object(frames: Path) -> None:
+    pixels = painted(200, 100)
+    pixels[30:32, 10:30] = 90
+    save(frames, pixels)
+    assert len(read(frames)[0].objects) == 3
 
 
 @pytest.mark.parametrize("name", ["v/0.jpg", "v/car_1/0.jpg"])

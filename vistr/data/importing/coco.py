@@ -49,7 +49,7 @@ def read_coco(annotation_file: Path, image_folder: Path) -> list[ImportedVideo]:
             scale = video.scale_from(image.side("height"), image.side("width"), image.place)
             frames[image.identifier("id")] = (video, number, scale)
         videos.append(video)
-    without, boxes = 0, BoxCheck(str(annotation_file), "bbox")
+    without, outside, boxes = 0, 0, BoxCheck(str(annotation_file), "bbox")
     for entry in content.entries("annotations", "annotation"):
         image_id, category_id = entry.identifier("image_id"), entry.identifier("category_id")
         if image_id not in frames or category_id not in categories:
@@ -58,11 +58,14 @@ def read_coco(annotation_file: Path, image_folder: Path) -> list[ImportedVideo]:
         segmentation = _scaled(entry, scale)
         without += segmentation is None
         rle = video.add(str(_track(entry)), categories[category_id], number, segmentation, entry.place)
+        outside += segmentation is not None and rle is None
         box = entry.values.get("bbox")
         if isinstance(box, list) and len(box) == 4 and all(map(is_finite, box)) and scale.drawn == scale.frame:
             boxes.add(entry.place, [rle], [(box[0], box[1], box[2], box[3])])
     if (warning := boxes.finish()) is not None:
         logger.warning("%s", warning)
+    if outside:
+        logger.warning("%d annotations have no pixel inside their frame: they are left out.", outside)
     if without:
         logger.warning("%d annotations have no segmentation, only a box or nothing: they are left out.", without)
     return videos

@@ -26,7 +26,8 @@ from vistr.files import read_json
 logger = logging.getLogger(__name__)
 
 CIRCLE_POINTS = 64
-_NUMBERED = re.compile(r"(.*[^-_ ])[-_ ]([0-9]{1,6})")
+_AREAS = ("polygon", "rectangle", "rotation", "oriented_rectangle", "quadrilateral")
+_NUMBERED = re.compile(r"(.*[^-_ #(])( ?#|[-_ ]| ?\()([0-9]{1,6})\)?")
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ def read_labelme(folder: Path, classes: Collection[str] = ()) -> list[ImportedVi
 
     Polygons, rectangles, circles and masks, scaled where they were drawn on a larger or smaller copy of the frame. An
     object is its label with its group_id; without one, a label may occur once a frame, and labels that differ in a
-    number at their end (cow-1, cow-2) are objects of one class, unless `classes` lists them as they are. UserError
-    names the file at fault.
+    number at their end (cow-1, cow-2) are objects of one class, unless `classes` lists them as they are. Shapes
+    outside their frame are left out, with a warning. UserError names the file at fault.
     """
     videos, frames = [], []
     for one in folders_of(folder, "LabelMe's files"):
@@ -60,8 +61,9 @@ def read_labelme(folder: Path, classes: Collection[str] = ()) -> list[ImportedVi
         videos.append(video)
     labels = (shape.text("label") for frame in frames for shape in frame.shapes if _group(shape) is None)
     numbered = _numbered_labels(labels, classes)
-    for frame in frames:
-        _add_shapes(frame, numbered)
+    outside = [place for frame in frames for place in _add_shapes(frame, numbered)]
+    if outside:
+        logger.warning("Shapes outside their frame are left out: %d, the first %s.", len(outside), outside[0])
     return videos
 
 
@@ -86,8 +88,8 @@ def _numbered_labels(labels: Iterable[str], classes: Collection[str]) -> dict[st
     for label in labels:
         match = _NUMBERED.fullmatch(label)
         if match and label not in classes:
-            by_class[match[1]][label] = int(match[2])
-            if label[len(match[1])] == "-":
+            by_class[match[1]][label] = int(match[3])
+            if match[2] not in ("_", " "):
                 dashed.add(match[1])
     found = {}
     for name, numbers in by_class.items():
@@ -97,7 +99,9 @@ def _numbered_labels(labels: Iterable[str], classes: Collection[str]) -> dict[st
     return found
 
 
-def _add_shapes(frame: _Frame, numbered: dict[str, str]) -> None:
+def _add_shapes(frame: _Frame, numbered: dict[str, str]) -> list[str]:
+    """Add a frame's shapes to their objects; returns the places of those that have no pixel in it."""
+    outside = []
     alone = Counter(
         shape.text("label") for shape in frame.shapes if _group(shape) is None and shape.text("label") not in numbered
     )
@@ -110,10 +114,11 @@ def _add_shapes(frame: _Frame, numbered: dict[str, str]) -> None:
         label, group = shape.text("label"), _group(shape)
         name = label if group is None else f"{label} {group}"
         category = numbered.get(label, label) if group is None else label
-        if shape.values.get("shape_type") == "mask":
-            frame.video.add(name, category, frame.number, encode(_mask(shape, frame)), shape.place)
-        else:
-            frame.video.add(name, category, frame.number, [_polygon(shape, frame.scale)], shape.place)
+        is_mask = shape.values.get("shape_type") == "mask"
+        area = encode(_mask(shape, frame)) if is_mask else [_polygon(shape, frame.scale)]
+        if frame.video.add(name, category, frame.number, area, shape.place) is None:
+            outside.append(shape.place)
+    return outside
 
 
 def _polygon(shape: Entry, scale: Scale) -> list[float]:
@@ -127,7 +132,7 @@ def _polygon(shape: Entry, scale: Scale) -> list[float]:
         radius = math.hypot(edge_x - x, edge_y - y)
         angles = [2 * math.pi * i / CIRCLE_POINTS for i in range(CIRCLE_POINTS)]
         points = [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
-    elif kind not in ("polygon", "rectangle", "rotation"):
+    elif kind not in _AREAS:
         raise UserError(
             f"{shape.place}: a {shortened(kind, 40)} has no area: only polygons, rectangles, circles and masks have one"
         )

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import resource
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -33,6 +34,7 @@ from vistr.training.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from vistr.weights.checksums import crc32
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -230,6 +232,21 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def test_a_checkpoint_without_checksums_reads_as_before(path: Path, metadata: Metadata) -> None:
     rewrite(path, lambda described: None)
     assert asdict(read_checkpoint(path).metadata) == asdict(metadata)
+
+
+def test_a_checkpoint_with_the_checksums_of_an_earlier_version_is_held_against_them(
+    path: Path, metadata: Metadata
+) -> None:
+    with safe_open(path, "numpy") as file:
+        described = file.metadata()["vistr"]
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    sums = {name: crc32(name, array) for name, array in arrays.items()}
+    stored = {"vistr": described, "crc32": json.dumps({"arrays": sums, "vistr": zlib.crc32(described.encode())})}
+    save_file(arrays, path, stored)
+    assert asdict(read_checkpoint(path).metadata) == asdict(metadata)
+    save_file({name: np.asarray(array + 1) for name, array in arrays.items()}, path, stored)
+    with pytest.raises(UserError, match="not what was written"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize("what", ["weight", "moment", "metadata"])

@@ -1,7 +1,6 @@
 """Safetensors files, and the checksums that ours carry in their metadata.
 
-There is the CRC-32 of each array's name, type, shape and numbers, and that of what the file says of itself: a bit that
-a disk or a network turned is found on reading. They are no signature.
+There is one of each array with its name, type and shape, and one of what the file says of itself.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,9 @@ from safetensors import deserialize, safe_open
 from safetensors.numpy import save_file
 
 from vistr.errors import UserError, shortened
+from vistr.weights.checksums import CHECKSUMS
 
-DESCRIBED, CHECKSUMS = "vistr", "crc32"  # entries of the metadata: what a file says of itself, and the checksums
+DESCRIBED = "vistr"  # the entry of the metadata that holds what a file says of itself
 # The kinds of numbers that are read, by NumPy's codes; the Hub has others, in eight bits, that NumPy lacks.
 _CODES = {
     "F64": "<f8",
@@ -42,11 +41,12 @@ _CODES = {
 def write_safetensors(path: Path, arrays: dict[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write arrays with their checksums. SafetensorError, OSError: that cannot be done."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    kind, checksum = next(iter(CHECKSUMS.items()))
     sums = {
-        "arrays": {name: _checksum(name, array) for name, array in arrays.items()},
+        "arrays": {name: checksum(name, array) for name, array in arrays.items()},
         DESCRIBED: zlib.crc32(metadata.get(DESCRIBED, "").encode()),
     }
-    save_file(arrays, path, {**metadata, CHECKSUMS: json.dumps(sums)})
+    save_file(arrays, path, {**metadata, kind: json.dumps(sums)})
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -85,27 +85,22 @@ def _with_bfloat16(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _verified(read: Iterator[tuple[str, np.ndarray]], metadata: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """The arrays, held against the checksums, if there are any, while the next ones are read."""
-    if CHECKSUMS not in metadata:
+    """The arrays, held against the checksums, if there are any."""
+    kind = next((kind for kind in CHECKSUMS if kind in metadata), None)
+    if kind is None:
         if DESCRIBED in metadata and len(metadata) > 1:
             raise ValueError("it says things that this version does not know")
         return dict(read)
-    stored = json.loads(metadata[CHECKSUMS])
+    stored = json.loads(metadata[kind])
     sums = stored["arrays"]
     if stored[DESCRIBED] != zlib.crc32(metadata.get(DESCRIBED, "").encode()) or not isinstance(sums, dict):
         raise ValueError("what it says of itself is not what was written")
-    arrays = {}
-    with ThreadPoolExecutor(1) as pool:
-        found = {}
-        for name, array in read:
-            arrays[name], found[name] = array, pool.submit(_checksum, name, array)
-        wrong = [name for name, one in found.items() if one.result() != sums.get(name)]
+    arrays, wrong = {}, []
+    for name, array in read:
+        arrays[name] = array
+        if CHECKSUMS[kind](name, array) != sums.get(name):
+            wrong.append(name)
     if wrong or sums.keys() != arrays.keys():
         name = next(iter(wrong or sums.keys() ^ arrays.keys()))
         raise ValueError(f"{shortened(name)} is not what was written")
     return arrays
-
-
-def _checksum(name: str, array: np.ndarray) -> int:
-    data: Any = array.reshape(-1).view(np.uint8) if array.size else b""
-    return zlib.crc32(data, zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 
 from tests import reference
@@ -103,7 +104,11 @@ def no_targets(like: ClipTargets) -> ClipTargets:
 
 
 def eager(owner: VisTR | TrainingStep) -> Any:
-    """The same network or step with its compiled functions as plain Python: slower to run, nothing to compile."""
+    """The same network or step with its compiled functions as plain Python: slower to run, nothing to compile.
+
+    Operators run one after the other from then on: threads that wait for each other in loops take ten times as long.
+    """
+    ms.runtime.launch_blocking()
     for part in (owner, owner.masks) if isinstance(owner, TrainingStep) else (owner,):
         for name, value in list(vars(part).items()):
             if name.startswith("run_"):

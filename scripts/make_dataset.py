@@ -18,7 +18,7 @@ from vistr.data.importing.masks import read_masks
 from vistr.data.importing.writing import write_custom
 from vistr.errors import UserError
 from vistr.files import read_json
-from vistr.streams import outlive_readers
+from vistr.runtime.streams import outlive_readers
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from vistr.data.preparing import SPLITS, describe, look_at, write_sub
+from vistr.data.ytvis_check import SPLITS, describe, look_at, write_sub
 from vistr.errors import UserError
-from vistr.streams import outlive_readers
+from vistr.runtime.streams import outlive_readers
 
 
 def main(arguments: list[str]) -> int:

@@ -16,7 +16,7 @@ os.environ["XDG_CACHE_HOME"] = _CACHE.name
 @pytest.fixture
 def cpu() -> Iterator[None]:
     """The CPU and its kernels, whatever the machine has and whatever the test chooses meanwhile."""
-    from vistr.device import use_device
+    from vistr.runtime.device import use_device
 
     use_device("cpu")
     yield

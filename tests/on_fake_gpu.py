@@ -15,7 +15,7 @@ from typing import Any
 
 STAND_INS, CACHE = (Path(argument) for argument in sys.argv[1:])
 
-from vistr import gpu_runtime  # noqa: E402
+from vistr.runtime import gpu_runtime  # noqa: E402
 
 # Without this MindSpore computes on the CPU, silently, what has no GPU kernel.
 os.environ["MS_DISABLE_KERNEL_BACKOFF"] = "1"
@@ -32,11 +32,11 @@ from mindspore import Tensor, mint, ops  # noqa: E402
 from scripts.gpu_check import operators  # noqa: E402
 from tests import tiny  # noqa: E402
 from vistr.config import Device  # noqa: E402
-from vistr.device import use_device  # noqa: E402
 from vistr.layers.dropout import noise_pool  # noqa: E402
 from vistr.models.backbone import BLOCKS, calibrate  # noqa: E402
 from vistr.models.build import build_model  # noqa: E402
 from vistr.models.vistr import VisTR  # noqa: E402
+from vistr.runtime.device import use_device  # noqa: E402
 from vistr.training.optimizer import AdamW  # noqa: E402
 
 CLIP = tiny.clip(0, 2)

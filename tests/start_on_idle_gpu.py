@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from vistr import gpu_runtime
-from vistr.devices import stand_ins
 from vistr.files import ROOT
+from vistr.runtime import gpu_runtime
+from vistr.runtime.devices import stand_ins
 
 TYPED = (
     *("device=gpu", "dataset/augmentation=paper", "backbone=r50", "num_frames=36"),

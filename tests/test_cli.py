@@ -24,7 +24,7 @@ from vistr.config.resuming import stored_settings
 from vistr.data.segmentation import encode, to_json
 from vistr.errors import UserError
 from vistr.files import ROOT
-from vistr.results.run_record import read_record, write_record
+from vistr.runs.run_record import read_record, write_record
 
 Task = Callable[[Config], dict[str, float]]
 

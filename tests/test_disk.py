@@ -19,7 +19,7 @@ from tests.processes import SMALL
 from vistr.disk import TROUBLE, LogFile, explain_full_disk
 from vistr.errors import UserError
 from vistr.files import ROOT
-from vistr.results.run_record import new_record, read_record, recording, write_record
+from vistr.runs.run_record import new_record, read_record, recording, write_record
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from vistr import gpu_runtime
-from vistr.devices import stand_ins
+from vistr.runtime import gpu_runtime
+from vistr.runtime.devices import stand_ins
 
 ROOT = Path(__file__).resolve().parent.parent
 REASON = stand_ins.why_not()

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from vistr.launcher import Launch, free_port, main, overrides_of, parse
-from vistr.training.checkpoint import read_checkpoint
+from vistr.weights.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 NUM_STEPS = 20

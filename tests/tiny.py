@@ -11,13 +11,13 @@ import numpy as np
 from tests import reference
 from vistr.config import Backbone, Config, Transformer
 from vistr.data.clips import Batch, ClipTargets
-from vistr.device import use_device
-from vistr.layers.backend import Backend
 from vistr.losses.criterion import Weights
 from vistr.losses.matching import Costs
 from vistr.models.backbone import BLOCKS
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
+from vistr.runtime.backend import Backend
+from vistr.runtime.device import use_device
 from vistr.training.step import TrainingStep
 from vistr.weights import load_torch_state_dict
 from vistr.weights.names import torch_name, torch_shape

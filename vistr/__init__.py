@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vistr.config.compose import load_config
     from vistr.data.sources import open_video
+    from vistr.drawing.frames import draw
     from vistr.models.build import build_model
-    from vistr.results.frames import draw
     from vistr.tasks.prediction import load_predictor
 
 __version__ = "0.2.0"
@@ -19,7 +19,7 @@ __all__ = ["build_model", "draw", "load_config", "load_predictor", "open_video"]
 
 _HOMES = {
     "build_model": "vistr.models.build",
-    "draw": "vistr.results.frames",
+    "draw": "vistr.drawing.frames",
     "load_config": "vistr.config.compose",
     "load_predictor": "vistr.tasks.prediction",
     "open_video": "vistr.data.sources",
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Any:
     # Imported on first use: mindspore takes seconds, and much of the package does not need it.
     if name in _HOMES:
         if name in ("build_model", "load_predictor"):
-            from vistr import gpu_runtime
+            from vistr.runtime import gpu_runtime
 
             gpu_runtime.prepare()
         return getattr(importlib.import_module(_HOMES[name]), name)

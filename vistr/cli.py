@@ -19,8 +19,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vistr import parallel
-from vistr.child_process import end_with_parent
 from vistr.config import Config
 from vistr.config import overrides as typed
 from vistr.config.command import Command, Sources, parse
@@ -31,15 +29,17 @@ from vistr.config.run_names import override_key
 from vistr.disk import explain_full_disk
 from vistr.errors import UserError
 from vistr.files import CONF, python_path
-from vistr.other_launchers import require_launcher
-from vistr.results.claims import claim, give_up, named_folder, new_folder, take_over, writing
-from vistr.results.run_record import recording
-from vistr.streams import outlive_readers
+from vistr.runs.claims import claim, give_up, named_folder, new_folder, take_over, writing
+from vistr.runs.run_record import recording
+from vistr.runtime import parallel
+from vistr.runtime.child_process import end_with_parent
+from vistr.runtime.other_launchers import require_launcher
+from vistr.runtime.signals import StopRequests
+from vistr.runtime.streams import outlive_readers
 from vistr.sweeps.jobs import SWEEP_JOB, record_mistake, run_apart
 from vistr.sweeps.plan import SweepPlan, plan
 from vistr.sweeps.sources import keep_sources, sources_of
 from vistr.tasks import run_task
-from vistr.training.stopping import StopRequests
 
 log = logging.getLogger(__name__)
 # Of several processes of one run the first alone writes into its folder, and says what it does.

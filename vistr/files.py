@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vistr.errors import UserError, shown
-from vistr.stand_ins import stand_in
+from vistr.pointers import stand_in
 
 ROOT = Path(__file__).resolve().parents[1]
 # An installed package holds its configurations, a clone has them beside it.

@@ -19,7 +19,6 @@ from types import FrameType
 
 import psutil
 
-from vistr.child_process import child_environment, signal_at_parents_end
 from vistr.config.compose import load_run
 from vistr.config.overrides import path_override
 from vistr.config.resuming import require_checkpoint
@@ -27,12 +26,13 @@ from vistr.config.run_names import override_key
 from vistr.disk import explain_full_disk
 from vistr.errors import UserError
 from vistr.files import LAUNCH, PROGRAM, make_working_folder
-from vistr.host_channel import JOIN_SECONDS
-from vistr.other_launchers import started_by_another
-from vistr.parallel import HUB, KEY, LOCAL_RANKS
-from vistr.results.claims import named_folder, new_folder, require_idle
-from vistr.streams import outlive_readers
-from vistr.training.stopping import StopRequests
+from vistr.runs.claims import named_folder, new_folder, require_idle
+from vistr.runtime.child_process import child_environment, signal_at_parents_end
+from vistr.runtime.host_channel import JOIN_SECONDS
+from vistr.runtime.other_launchers import started_by_another
+from vistr.runtime.parallel import HUB, KEY, LOCAL_RANKS
+from vistr.runtime.signals import StopRequests
+from vistr.runtime.streams import outlive_readers
 
 USAGE = f"{LAUNCH} [options] PROCESSES {PROGRAM} [option=name] [key=value] ..."
 # What starts a run: the script of a clone, the command of an installed package.

@@ -19,7 +19,7 @@ import numpy as np
 from scripts.gpu_check.processes import Row, rows_of, shown
 from scripts.gpu_check.steps import step_rows
 from scripts.gpu_check.training import benchmark_rows, ranks_rows, training_rows
-from vistr import gpu_runtime
+from vistr.runtime import gpu_runtime
 
 GOLDEN = {"paper": ("r50_plain", "r50_padded", "r50_empty", "r101_plain"), "small": ("r50_plain",)}
 SECTIONS = ("runtime", "versions", "operators", "optimizer", "golden", "training", "ranks", "steps", "benchmark")

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from scripts.gpu_check.processes import Row
 
 if TYPE_CHECKING:
-    from vistr.layers.backend import Backend
+    from vistr.runtime.backend import Backend
 
 
 def main(arguments: Sequence[str]) -> int:
     """`versions DEVICE FILE`, `operators DEVICE KERNELS PRECISION NAMES FOLDER FILE`, `golden DEVICE CASE FILE` ..."""
     logging.basicConfig(level=logging.ERROR)
     name, device, *rest, file = arguments
-    from vistr import gpu_runtime
+    from vistr.runtime import gpu_runtime
 
     if device == "gpu":
         gpu_runtime.prepare()
@@ -39,8 +39,8 @@ def start(device: str, kernels: Backend) -> None:
     """Choose the device, exact arithmetic, and the kernels of the layers."""
     import mindspore as ms
 
-    from vistr.device import use_device
-    from vistr.layers import backend
+    from vistr.runtime import backend
+    from vistr.runtime.device import use_device
 
     if use_device(device) == "GPU":
         # TF32 has ten bits of mantissa: no error of the network's.
@@ -57,7 +57,7 @@ def versions(device: str, file: Path) -> None:
     import numpy as np
     from mindspore import Tensor, ops
 
-    from vistr.evaluation.benchmark import environment, matmul_rates
+    from vistr.benchmark.measure import environment, matmul_rates
 
     about = environment("GPU" if device == "gpu" else "CPU")
     for name in ("gpu", "cpu", "cores", "memory_gb", "python", "mindspore", "numpy", "platform"):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.gpu_check.processes import ROOT, Row, overrides, run
-from vistr.apart import ask_apart
 from vistr.config.compose import load_config, to_dict
+from vistr.runtime.subprocess_call import ask_apart
 
 NETWORKS = {
     "paper": overrides("backbone=r50 num_frames=36"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from scripts.gpu_check.processes import ROOT, Row, overrides, run
-from vistr import gpu_runtime
+from vistr.runtime import gpu_runtime
 
 NUM_STEPS = 20
 TRAINING = overrides(

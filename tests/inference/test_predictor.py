@@ -18,13 +18,13 @@ from PIL import Image
 from vistr.data.clips import video_clip_frames
 from vistr.data.images import read_image
 from vistr.data.videos import Category, Video, VideoSet
+from vistr.drawing.frames import draw
 from vistr.errors import UserError
 from vistr.inference import predictor as predictor_module
 from vistr.inference.given_frames import rgb_image
 from vistr.inference.linking import LinkedFrame
 from vistr.inference.postprocess import clip_tracks
 from vistr.inference.predictor import ClipSettings, Predictor
-from vistr.results.frames import draw
 
 HEIGHT, WIDTH = 24, 40
 CATEGORIES = (Category(3, "cat"), Category(8, "dog"))

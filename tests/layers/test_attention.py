@@ -8,8 +8,8 @@ from mindspore import Tensor
 from scipy.special import softmax
 
 from tests.numeric import assert_like, random
-from vistr.layers import backend
 from vistr.layers.attention import MultiHeadAttention
+from vistr.runtime import backend
 
 pytestmark = pytest.mark.usefixtures("cpu")
 

@@ -9,9 +9,9 @@ import pytest
 from mindspore import Tensor
 
 from tests.numeric import assert_like, random, values_and_gradients
-from vistr.layers import backend
-from vistr.layers.backend import Backend
 from vistr.layers.conv import Conv2d, ConvNorm, convolution
+from vistr.runtime import backend
+from vistr.runtime.backend import Backend
 
 pytestmark = pytest.mark.usefixtures("cpu")
 

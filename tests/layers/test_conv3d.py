@@ -8,8 +8,8 @@ import pytest
 from mindspore import Tensor
 
 from tests.numeric import assert_like, random
-from vistr.layers import backend
 from vistr.layers.conv3d import SequenceConv
+from vistr.runtime import backend
 
 pytestmark = pytest.mark.usefixtures("cpu")
 

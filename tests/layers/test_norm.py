@@ -8,9 +8,9 @@ import pytest
 from mindspore import Tensor
 
 from tests.numeric import assert_like, random
-from vistr.layers import backend
-from vistr.layers.backend import Backend
 from vistr.layers.norm import GroupNorm, LayerNorm
+from vistr.runtime import backend
+from vistr.runtime.backend import Backend
 
 pytestmark = pytest.mark.usefixtures("cpu")
 

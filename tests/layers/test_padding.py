@@ -11,8 +11,6 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from tests.numeric import random
-from vistr.layers import backend
-from vistr.layers.backend import Backend
 from vistr.layers.conv import Conv2d, ConvNorm
 from vistr.layers.conv3d import SequenceConv
 from vistr.layers.deformable import DeformableConv
@@ -21,6 +19,8 @@ from vistr.layers.padding import inside_of, sizes_at
 from vistr.layers.resize import resize_bilinear, resize_nearest
 from vistr.losses.criterion import mask_losses
 from vistr.models.backbone import MaxPool
+from vistr.runtime import backend
+from vistr.runtime.backend import Backend
 
 pytestmark = pytest.mark.usefixtures("cpu")
 

@@ -7,8 +7,8 @@ import numpy as np
 from mindspore import Tensor
 
 from tests.numeric import random
-from vistr.device import use_device
 from vistr.models.masks import MaskHead, SequenceHead, SplitConv
+from vistr.runtime.device import use_device
 
 CHANNELS, HEADS, STAGES = 96, 8, [16, 32, 64]
 HEIGHT, WIDTH = 12, 20

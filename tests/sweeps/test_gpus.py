@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vistr import gpu_runtime
 from vistr.config import Config
+from vistr.runtime import gpu_runtime
 from vistr.sweeps import jobs
 from vistr.sweeps.gpus import VISIBLE, own_gpu, visible_gpus
 

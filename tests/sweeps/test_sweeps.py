@@ -15,7 +15,7 @@ import pytest
 
 from vistr.config.resuming import stored_settings
 from vistr.files import ROOT
-from vistr.results.run_record import RunRecord, read_record
+from vistr.runs.run_record import RunRecord, read_record
 
 STAND_IN = Path(__file__).parent / "stand_in"
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from tests import tiny
 from vistr import load_config
+from vistr.benchmark.measure import STEP_PARTS, matmul_rates
 from vistr.config import Config, Task
 from vistr.data.clips import Batch
 from vistr.errors import UserError
-from vistr.evaluation.benchmark import STEP_PARTS, matmul_rates
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.tasks import benchmark

@@ -13,8 +13,8 @@ from tests import tiny
 from tests.processes import SMALL, run
 from vistr.config import Config
 from vistr.data.clips import Batch
-from vistr.layers import backend
 from vistr.losses.supervision import bucket
+from vistr.runtime import backend
 from vistr.tasks import compile_ahead as module
 from vistr.tasks.compile_ahead import Work, compile_ahead, empty_batch, every_step, first_step
 

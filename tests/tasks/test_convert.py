@@ -16,7 +16,7 @@ from vistr.errors import UserError
 from vistr.models.vistr import VisTR
 from vistr.tasks import average, convert
 from vistr.tasks import inspect as inspecting
-from vistr.training.checkpoint import load_weights, read_checkpoint
+from vistr.weights.checkpoint import load_weights, read_checkpoint
 from vistr.weights.initial import load_initial
 
 

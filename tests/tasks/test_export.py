@@ -19,7 +19,7 @@ from vistr.errors import UserError
 from vistr.files import ROOT
 from vistr.models.build import build_model
 from vistr.tasks import export
-from vistr.training.checkpoint import Metadata, save_checkpoint
+from vistr.weights.checkpoint import Metadata, save_checkpoint
 
 LAYERS = ["transformer.num_encoder_layers=1", "transformer.num_decoder_layers=1"]
 MODEL = ["backbone=r10", "transformer=small", *LAYERS, "num_frames=3", "num_instances=2", "device=cpu"]

@@ -19,13 +19,13 @@ from vistr.config import Config
 from vistr.config.compose import to_dict
 from vistr.data.video import VideoFile, VideoWriter
 from vistr.data.videos import Category
-from vistr.device import use_device
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, Predictor
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
-from vistr.training.checkpoint import Metadata, save_checkpoint
+from vistr.runtime.device import use_device
 from vistr.weights import load_torch_state_dict
+from vistr.weights.checkpoint import Metadata, save_checkpoint
 
 CATEGORIES = [Category(3, "person"), Category(5, "dog"), Category(6, "cat"), Category(9, "traffic light")]
 HEIGHT, WIDTH = 40, 66

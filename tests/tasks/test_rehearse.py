@@ -12,8 +12,8 @@ import pytest
 
 from tests import tiny
 from tests.processes import run
-from vistr.devices import stand_ins
 from vistr.errors import UserError
+from vistr.runtime.devices import stand_ins
 from vistr.tasks import rehearse
 
 KEYS = {

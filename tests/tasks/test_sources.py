@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vistr.config import Config
-from vistr.parallel import Ranks
+from vistr.runtime.parallel import Ranks
 from vistr.tasks.sources import open_split, reading
 
 

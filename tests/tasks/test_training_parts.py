@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from vistr import parallel
 from vistr.config import Config
 from vistr.data.videos import Video, VideoSet
+from vistr.runtime import parallel
 from vistr.tasks.training_parts import default_workers, make_loader
 
 

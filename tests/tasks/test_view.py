@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.results.browser import Browser, browser
+from tests.drawing.browser import Browser, browser
 from vistr.config import Config, Dataset, Task
 from vistr.data.segmentation import encode, to_json
 from vistr.errors import UserError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vistr.layers import backend
-from vistr.layers.backend import CPU_LIMITS, GPU_LIMITS
+from vistr.runtime import backend
+from vistr.runtime.backend import CPU_LIMITS, GPU_LIMITS
 from vistr.training.mask_step import group_size
 
 

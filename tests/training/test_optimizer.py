@@ -7,7 +7,7 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from tests.numeric import random
-from vistr.layers import backend
+from vistr.runtime import backend
 from vistr.training.optimizer import AdamW, Schedule
 
 pytestmark = pytest.mark.usefixtures("cpu")

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 
 from vistr.training import scaling
-from vistr.training.checkpoint import TrainingState
 from vistr.training.scaling import LossScale
+from vistr.weights.checkpoint import TrainingState
 
 
 def test_it_doubles_after_enough_good_steps_and_halves_at_an_overflow() -> None:

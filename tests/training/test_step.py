@@ -14,11 +14,11 @@ from mindspore import Tensor
 from tests import tiny
 from vistr.config import Device
 from vistr.data.clips import Batch
-from vistr.layers.backend import GPU_LIMITS
 from vistr.layers.dropout import noise_pool
 from vistr.losses.matching import Match
 from vistr.losses.supervision import Supervision, group_normalisers, supervise
 from vistr.models.vistr import VisTR, image_rows
+from vistr.runtime.backend import GPU_LIMITS
 from vistr.training import step as module
 from vistr.training.step import StepResult, TrainingStep, matching_errors, name_losses
 

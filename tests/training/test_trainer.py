@@ -21,17 +21,17 @@ from vistr.data.shapes import write_shapes
 from vistr.data.transforms import Recipe
 from vistr.data.videos import VideoSet
 from vistr.data.ytvis import read_ytvis
-from vistr.device import use_device
 from vistr.errors import UserError
 from vistr.layers.parameters import set_value
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
-from vistr.parallel import Ranks
-from vistr.training.checkpoint import Metadata, TrainingState, load_weights, read_checkpoint
+from vistr.runtime.device import use_device
+from vistr.runtime.parallel import Ranks
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.step import StepResult, TrainingStep
 from vistr.training.tracking import Kind, Silent, Tracker
 from vistr.training.trainer import Plan, Trainer, is_ended
+from vistr.weights.checkpoint import Metadata, TrainingState, load_weights, read_checkpoint
 
 # Six clips in batches of one, two a step: three steps an epoch.
 PLAN = Plan(

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from vistr.apart import answer_request
+from vistr.runtime.subprocess_call import answer_request
 from vistr.weights import foreign
 from vistr.weights.files import WeightFile
 

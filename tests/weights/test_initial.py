@@ -15,7 +15,7 @@ from vistr.config.compose import to_dict
 from vistr.data.videos import Category
 from vistr.errors import UserError
 from vistr.models.vistr import VisTR
-from vistr.training.checkpoint import Metadata, save_checkpoint
+from vistr.weights.checkpoint import Metadata, save_checkpoint
 from vistr.weights.initial import load_initial
 from vistr.weights.names import to_torch_layout, torch_name
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests import reference, tiny
 from vistr.errors import UserError
-from vistr.training.checkpoint import load_weights, read_checkpoint
+from vistr.weights.checkpoint import load_weights, read_checkpoint
 from vistr.weights.mindspore_port import DEFORMABLE, original_name
 
 # The original's names to the port's, written down from the list of its checkpoint's entries.

@@ -8,8 +8,8 @@ import pytest
 from tests import reference, tiny
 from tests.numeric import random
 from vistr.config import Backbone, Config
-from vistr.device import use_device
 from vistr.models.build import build_model
+from vistr.runtime.device import use_device
 from vistr.weights.names import (
     from_torch_layout,
     our_name,

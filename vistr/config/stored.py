@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vistr.config.explanations import explain
 from vistr.config.schema import Config, generated_videos
 from vistr.errors import UserError, shortened
-from vistr.stand_ins import refuse_stand_in
+from vistr.pointers import refuse_stand_in
 
 # Far more than a composed configuration takes; reading more would take longer than a moment.
 MAX_BYTES = 100_000

@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 
 from vistr.data.images import MAX_PIXELS
 from vistr.errors import UserError, shown
-from vistr.stand_ins import refuse_stand_in
+from vistr.pointers import refuse_stand_in
 
 # Playlists and scripts that name other files or addresses, devices, and what takes any text for a picture.
 _REFUSED = {

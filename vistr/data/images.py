@@ -17,7 +17,7 @@ from PIL.MpoImagePlugin import MpoImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vistr.errors import UserError, shown
-from vistr.stand_ins import refuse_stand_in
+from vistr.pointers import refuse_stand_in
 
 Item = TypeVar("Item")
 

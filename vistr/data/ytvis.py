@@ -14,8 +14,8 @@ from vistr.data.segmentation import RLE, bounds, compressed_rles, loads_annotati
 from vistr.data.values import is_finite, is_inside, printable
 from vistr.data.videos import Annotation, Box, Category, Video, VideoSet, check_images
 from vistr.errors import UserError, shown
-from vistr.memory import give_back_free_memory, keep_free_memory
-from vistr.stand_ins import refuse_stand_in
+from vistr.pointers import refuse_stand_in
+from vistr.runtime.free_memory import give_back_free_memory, keep_free_memory
 
 __all__ = ["Annotation", "Box", "Category", "Video", "VideoSet", "check_images", "read_ytvis"]
 

@@ -9,12 +9,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from vistr.layers import backend
 from vistr.layers.conv import add_bias
 from vistr.layers.dropout import factors
 from vistr.layers.linear import Linear
 from vistr.layers.parameters import uniform
 from vistr.layers.tables import head_table, num_chunks
+from vistr.runtime import backend
 
 
 class MultiHeadAttention(nn.Cell):

@@ -8,10 +8,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from vistr.layers import backend
 from vistr.layers.padding import masked, rows_inside, table_inside
 from vistr.layers.parameters import fixed, set_value, uniform
 from vistr.layers.tables import gather_table, out_size, scatter_table, tap_order_table
+from vistr.runtime import backend
 
 
 class ImageConvolution(nn.Cell):

@@ -8,10 +8,10 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops import constexpr
 
-from vistr.layers import backend
 from vistr.layers.conv import add_bias, convolution
 from vistr.layers.padding import masked
 from vistr.layers.parameters import uniform
+from vistr.runtime import backend
 
 
 @constexpr

@@ -9,10 +9,10 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.ops import constexpr
 
-from vistr.layers import backend
 from vistr.layers.conv import Conv2d, add_bias
 from vistr.layers.parameters import uniform
 from vistr.layers.tables import num_chunks, tap_order_table
+from vistr.runtime import backend
 
 NUM_TAPS = 9
 

@@ -8,8 +8,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from vistr.layers import backend
 from vistr.layers.tables import group_average_matrix, repeat_table
+from vistr.runtime import backend
 
 
 class GroupNorm(nn.Cell):

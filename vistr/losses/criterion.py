@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from vistr.layers import backend
 from vistr.layers.padding import inside_of, sizes_at
 from vistr.layers.resize import resize_bilinear
 from vistr.losses.boxes import generalised_iou
+from vistr.runtime import backend
 
 FOCAL_ALPHA = 0.25
 

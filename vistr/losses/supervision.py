@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from vistr.data.clips import Batch, ClipTargets
-from vistr.layers import backend
 from vistr.losses.matching import Costs, Match, match_sequences
 from vistr.models.vistr import image_rows
-from vistr.parallel import Ranks
+from vistr.runtime import backend
+from vistr.runtime.parallel import Ranks
 
 
 class Supervision(NamedTuple):

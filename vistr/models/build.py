@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from vistr import gpu_runtime, parallel
-from vistr.device import allow_tf32, use_device
 from vistr.files import user_cache
-from vistr.layers import backend
-from vistr.layers.backend import Backend
-from vistr.layers.graph_cache import GraphCache
 from vistr.models.backbone import ResNet
 from vistr.models.detector import Detector
 from vistr.models.masks import Segmenter
 from vistr.models.transformer import Transformer
 from vistr.models.vistr import Precision, VisTR
+from vistr.runtime import backend, gpu_runtime, parallel
+from vistr.runtime.backend import Backend
+from vistr.runtime.device import allow_tf32, use_device
+from vistr.runtime.graph_cache import GraphCache
 
 if TYPE_CHECKING:
     from vistr.config import Config

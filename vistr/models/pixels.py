@@ -10,7 +10,7 @@ from mindspore import Tensor, ops
 from numpy.typing import NDArray
 
 from vistr.data.transforms import MEAN, STD
-from vistr.layers.graph import Graph
+from vistr.runtime.graph import Graph
 
 # value * SCALE - SHIFT is the normalised value of a pixel of 0 to 255.
 SCALE = np.array([1 / (255 * std) for std in STD], np.float32)

@@ -8,14 +8,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from vistr.layers import backend
-from vistr.layers.backend import Limits
-from vistr.layers.graph import Graph
-from vistr.layers.graph_cache import GraphCache
 from vistr.models.detector import Detector
 from vistr.models.masks import Segmenter
 from vistr.models.pixels import make_images
 from vistr.models.position import padding_of_map, position_code
+from vistr.runtime import backend
+from vistr.runtime.backend import Limits
+from vistr.runtime.graph import Graph
+from vistr.runtime.graph_cache import GraphCache
 
 # Of a size that half precision has: what it is added to vanishes beside it, and so does its exponential.
 BLOCKED = -3e4

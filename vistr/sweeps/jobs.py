@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from vistr.child_process import child_environment
 from vistr.config import Config
 from vistr.config.compose import to_dict
 from vistr.config.overrides import path_override
 from vistr.config.resuming import SETTINGS, difference
 from vistr.errors import UserError, shortened
-from vistr.results.run_record import RunRecord, State, explain_exit, read_record, write_record
+from vistr.runs.run_record import RunRecord, State, explain_exit, read_record, write_record
+from vistr.runtime.child_process import child_environment
 from vistr.sweeps.gpus import own_gpu
 
 log = logging.getLogger(__name__)

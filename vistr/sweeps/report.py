@@ -6,9 +6,9 @@ import logging
 import os
 from pathlib import Path
 
-from vistr.results.comparison import compare, text_table
-from vistr.results.comparison_files import write_files
-from vistr.results.runs import read_run, run_folders
+from vistr.runs.comparison import compare, text_table
+from vistr.runs.comparison_files import write_files
+from vistr.runs.runs import read_run, run_folders
 
 log = logging.getLogger(__name__)
 

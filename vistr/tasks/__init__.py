@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 
-from vistr import gpu_runtime
 from vistr.config import Config
+from vistr.runtime import gpu_runtime
 
 
 def run_task(config: Config) -> dict[str, float]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from vistr.config import Config
 from vistr.errors import UserError
-from vistr.training.checkpoint import Metadata, TrainingState, read_checkpoint, write_checkpoint
 from vistr.weights.average import average
+from vistr.weights.checkpoint import Metadata, TrainingState, read_checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from vistr.apart import answer_request, ask_apart
+from vistr.benchmark import measure as measuring
+from vistr.benchmark import report as reporting
+from vistr.benchmark.flops import NetworkSize, count_gflop
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint, from_dict, to_dict
 from vistr.config.run_names import override_key
@@ -22,21 +24,19 @@ from vistr.data.shapes import write_shapes
 from vistr.data.sources import dataset_frames
 from vistr.data.videos import Category, VideoSet
 from vistr.data.ytvis import read_ytvis
-from vistr.device import peak_memory_gb, use_device
 from vistr.errors import UserError
-from vistr.evaluation import benchmark as measuring
-from vistr.evaluation.flops import NetworkSize, count_gflop
 from vistr.files import write_json
 from vistr.inference.predictor import ClipSettings, Predictor, clips_of
 from vistr.layers.dropout import step_noise
 from vistr.models.backbone import calibrate
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
-from vistr.results import benchmark_report as reporting
+from vistr.runtime.device import peak_memory_gb, use_device
+from vistr.runtime.subprocess_call import answer_request, ask_apart
 from vistr.tasks import prediction
 from vistr.tasks.compile_ahead import compile_ahead, first_step
 from vistr.tasks.training_parts import first_batch, make_optimizer, make_schedule, make_step
-from vistr.training.checkpoint import load_weights, read_checkpoint
+from vistr.weights.checkpoint import load_weights, read_checkpoint
 
 logger = logging.getLogger(__name__)
 NUM_VIDEOS = 2

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from vistr.config import Config
 from vistr.errors import UserError, shortened
-from vistr.results.comparison import compare, text_table
-from vistr.results.comparison_files import write_files
-from vistr.results.runs import find_runs
+from vistr.runs.comparison import compare, text_table
+from vistr.runs.comparison_files import write_files
+from vistr.runs.runs import find_runs
 
 logger = logging.getLogger(__name__)
 

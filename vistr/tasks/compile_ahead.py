@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor
 
-from vistr import parallel
-from vistr.apart import answer_request, ask_apart
 from vistr.config import Config
 from vistr.config.compose import from_dict, to_dict
 from vistr.data.clips import Batch, ClipTargets
 from vistr.data.sizes import Size
-from vistr.device import peak_memory_gb, use_device
 from vistr.layers.dropout import step_noise
-from vistr.layers.graph import Graph, num_compiled
-from vistr.layers.graph_cache import digest
 from vistr.losses.supervision import bucket, buckets
 from vistr.models.build import build_model, graph_cache
 from vistr.models.vistr import VisTR
+from vistr.runtime import parallel
+from vistr.runtime.device import peak_memory_gb, use_device
+from vistr.runtime.graph import Graph, num_compiled
+from vistr.runtime.graph_cache import digest
+from vistr.runtime.subprocess_call import answer_request, ask_apart
 from vistr.tasks.training_parts import make_optimizer, make_schedule, make_step
 from vistr.training.step import TrainingStep
 

@@ -12,8 +12,8 @@ from vistr.config import Config
 from vistr.config.compose import from_dict, to_dict
 from vistr.errors import UserError
 from vistr.models.build import build_model
-from vistr.training.checkpoint import checkpoint_of, network_of, write_arrays, write_checkpoint
 from vistr.weights.architecture import backbone_name
+from vistr.weights.checkpoint import checkpoint_of, network_of, write_arrays, write_checkpoint
 from vistr.weights.files import WeightFile, find_weights, read_weight_file
 from vistr.weights.initial import what_fits
 from vistr.weights.load import shorten

@@ -11,13 +11,13 @@ from typing import Any
 
 import mindspore as ms
 
-from vistr.apart import answer_request
 from vistr.config.compose import from_dict
-from vistr.device import DeviceName, peak_memory_gb, use_device
-from vistr.devices import stand_ins
 from vistr.layers.dropout import step_noise
-from vistr.layers.memory import release
 from vistr.models.build import build_model
+from vistr.runtime.device import DeviceName, peak_memory_gb, use_device
+from vistr.runtime.devices import stand_ins
+from vistr.runtime.memory import release
+from vistr.runtime.subprocess_call import answer_request
 from vistr.tasks.compile_ahead import empty_batch
 from vistr.tasks.training_parts import make_optimizer, make_plan, make_schedule, make_step
 

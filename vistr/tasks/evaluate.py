@@ -8,12 +8,12 @@ from pathlib import Path
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
 from vistr.config.sizes import evaluation_size
-from vistr.device import use_device
-from vistr.parallel import join
+from vistr.runtime.device import use_device
+from vistr.runtime.parallel import join
 from vistr.tasks.reporting import evaluate_videos, run_settings
 from vistr.tasks.sources import evaluation_videos, reading, with_categories
-from vistr.training.checkpoint import network_of, read_checkpoint
 from vistr.training.tracking import open_tracker
+from vistr.weights.checkpoint import network_of, read_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from mindspore import Tensor
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
 from vistr.data.transforms import MEAN, STD
-from vistr.device import use_device
 from vistr.errors import UserError
 from vistr.files import keep_umask, working_folder
-from vistr.layers.backend import Backend
 from vistr.models.exported import FixedNetwork
-from vistr.training.checkpoint import Checkpoint, network_of, read_checkpoint
+from vistr.runtime.backend import Backend
+from vistr.runtime.device import use_device
+from vistr.weights.checkpoint import Checkpoint, network_of, read_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -22,15 +22,15 @@ from vistr.data.sources import VideoSource, open_sources
 from vistr.data.values import printable
 from vistr.data.video import Pixels, VideoWriter
 from vistr.data.videos import Category
+from vistr.drawing.frames import Sheet, Shown, draw_shown
+from vistr.drawing.report import ReportTrack, write_report
+from vistr.drawing.track_files import TrackFiles
 from vistr.errors import UserError
 from vistr.inference.predictor import Predictor
 from vistr.inference.progress import FrameProgress
-from vistr.inference.spool import SpooledTrack, TrackMasks, TrackSpool, best_tracks
-from vistr.results.frames import Sheet, Shown, draw_shown
-from vistr.results.report import ReportTrack, write_report
-from vistr.results.track_files import TrackFiles
+from vistr.inference.track_store import SpooledTrack, TrackMasks, TrackSpool, best_tracks
 from vistr.tasks.prediction import chosen_categories, make_predictor
-from vistr.training.checkpoint import read_checkpoint
+from vistr.weights.checkpoint import read_checkpoint
 
 logger = logging.getLogger(__name__)
 FRAMES_PER_SECOND = 10.0  # of frames that say none

@@ -11,8 +11,8 @@ import yaml
 
 from vistr.config import Config
 from vistr.errors import UserError
-from vistr.training.checkpoint import Checkpoint, checkpoint_of
 from vistr.weights.architecture import backbone_name
+from vistr.weights.checkpoint import Checkpoint, checkpoint_of
 from vistr.weights.files import find_weights, read_weight_file
 from vistr.weights.load import shorten
 from vistr.weights.sources import source_of

@@ -14,10 +14,10 @@ from vistr.config.sizes import evaluation_size
 from vistr.data.sizes import Size, few_sizes
 from vistr.data.transforms import Recipe
 from vistr.data.videos import Category
-from vistr.device import use_device
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, Predictor
-from vistr.training.checkpoint import Checkpoint, network_of, read_checkpoint
+from vistr.runtime.device import use_device
+from vistr.weights.checkpoint import Checkpoint, network_of, read_checkpoint
 
 
 def load_predictor(checkpoint: str | Path, *, device: str = "auto", min_score: float = 0.3) -> Predictor:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vistr import gpu_runtime
-from vistr.apart import ask_apart
 from vistr.config import Config
 from vistr.config.compose import to_dict
-from vistr.devices import stand_ins
 from vistr.errors import UserError
 from vistr.files import write_json
+from vistr.runtime import gpu_runtime
+from vistr.runtime.devices import stand_ins
+from vistr.runtime.subprocess_call import ask_apart
 
 logger = logging.getLogger(__name__)
 CARDS_GB = (8, 11, 12, 16, 24, 32, 40, 80)

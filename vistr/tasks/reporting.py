@@ -20,13 +20,13 @@ from vistr.config.compose import to_dict
 from vistr.config.overrides import unquoted
 from vistr.config.run_names import override_key
 from vistr.data.videos import VideoSet
+from vistr.drawing.pictures import video_sheet
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate
 from vistr.files import PROGRAM, replacing, write_json
 from vistr.inference.predictor import Predictor
 from vistr.models.vistr import VisTR
-from vistr.parallel import Ranks
-from vistr.results.pictures import video_sheet
+from vistr.runtime.parallel import Ranks
 from vistr.tasks.prediction import clip_settings
 from vistr.training.tracking import Kind, Tracker
 

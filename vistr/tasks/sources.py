@@ -18,7 +18,7 @@ from vistr.data.splits import hold_out
 from vistr.data.videos import Category, VideoSet, check_images
 from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
-from vistr.parallel import Ranks
+from vistr.runtime.parallel import Ranks
 
 
 def is_generated(config: Config) -> bool:

@@ -6,7 +6,6 @@ import logging
 from functools import cache
 from pathlib import Path
 
-from vistr import parallel
 from vistr.config import Config
 from vistr.config.compose import to_dict
 from vistr.config.sizes import evaluation_size
@@ -14,12 +13,13 @@ from vistr.data.clips import Batch
 from vistr.data.sizes import sizes_met
 from vistr.data.slots import overfull
 from vistr.data.videos import VideoSet
-from vistr.device import use_device
 from vistr.models.backbone import calibrate
 from vistr.models.build import build_model
-from vistr.parallel import join
-from vistr.results.rows import read_rows
-from vistr.results.runs import final_training_figures
+from vistr.runs.rows import read_rows
+from vistr.runs.runs import final_training_figures
+from vistr.runtime import parallel
+from vistr.runtime.device import use_device
+from vistr.runtime.parallel import join
 from vistr.tasks.compile_ahead import Work, compile_ahead, every_step, first_step
 from vistr.tasks.prediction import clip_sizes
 from vistr.tasks.reporting import defined, evaluate_videos, run_settings, say_where_things_are, typed_values
@@ -34,9 +34,9 @@ from vistr.tasks.training_parts import (
     make_schedule,
     make_step,
 )
-from vistr.training.checkpoint import Metadata, checkpoint_to_resume, load_weights
 from vistr.training.tracking import open_tracker
 from vistr.training.trainer import Trainer, is_ended
+from vistr.weights.checkpoint import Metadata, checkpoint_to_resume, load_weights
 from vistr.weights.fitting import require_fitting
 from vistr.weights.initial import load_initial, read_initial
 

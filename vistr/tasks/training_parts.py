@@ -13,7 +13,7 @@ from vistr.data.videos import VideoSet
 from vistr.losses.criterion import Weights
 from vistr.losses.matching import Costs
 from vistr.models.vistr import VisTR
-from vistr.parallel import Ranks, num_local_ranks
+from vistr.runtime.parallel import Ranks, num_local_ranks
 from vistr.tasks.prediction import clip_sizes
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.step import TrainingStep

@@ -15,14 +15,14 @@ from vistr.config import Config
 from vistr.data.samples import open_frame
 from vistr.data.sources import dataset_frames, open_annotations
 from vistr.data.videos import Video, VideoSet, check_images
+from vistr.drawing.beside_truth import report_tracks
+from vistr.drawing.gallery import Card, telling_frame, thumbnails, write_gallery
+from vistr.drawing.report import write_report
 from vistr.errors import UserError
 from vistr.evaluation.pairing import FOUND_IOU, VideoPairs, pair_video
 from vistr.evaluation.reading import Contents, read
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate_contents
-from vistr.results.beside_truth import report_tracks
-from vistr.results.gallery import Card, telling_frame, thumbnails, write_gallery
-from vistr.results.report import write_report
 
 logger = logging.getLogger(__name__)
 # Annotation files do not say it; YouTube-VIS took every fifth frame of about 30 a second.

@@ -8,14 +8,14 @@ from typing import Any
 import mindspore as ms
 from mindspore import Parameter, Tensor, ops
 
-from vistr.layers import backend
-from vistr.layers.backend import Limits
-from vistr.layers.graph import Graph
-from vistr.layers.graph_cache import GraphCache
-from vistr.layers.memory import release
 from vistr.losses.criterion import Criterion
 from vistr.losses.supervision import Supervision, bucket
 from vistr.models.vistr import Detection, VisTR
+from vistr.runtime import backend
+from vistr.runtime.backend import Limits
+from vistr.runtime.graph import Graph
+from vistr.runtime.graph_cache import GraphCache
+from vistr.runtime.memory import release
 
 NUM_SHARED = 5
 

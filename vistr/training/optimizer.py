@@ -12,14 +12,14 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from vistr.errors import UserError
-from vistr.host_channel import LOST
-from vistr.layers import backend
-from vistr.layers.graph import Graph
-from vistr.layers.graph_cache import GraphCache
-from vistr.layers.memory import release
 from vistr.layers.parameters import set_value
-from vistr.parallel import Ranks, pieces
-from vistr.training.average import MovingAverage
+from vistr.runtime import backend
+from vistr.runtime.graph import Graph
+from vistr.runtime.graph_cache import GraphCache
+from vistr.runtime.host_channel import LOST
+from vistr.runtime.memory import release
+from vistr.runtime.parallel import Ranks, pieces
+from vistr.training.moving_average import MovingAverage
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vistr.training.checkpoint import TrainingState
+from vistr.weights.checkpoint import TrainingState
 
 LARGEST_SCALE = 2.0**24
 SMALLEST_SCALE = 2.0**-8

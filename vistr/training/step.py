@@ -12,13 +12,13 @@ import numpy as np
 from mindspore import Parameter, Tensor, ops
 
 from vistr.data.clips import Batch, ClipTargets
-from vistr.layers import backend
-from vistr.layers.graph import Graph
-from vistr.layers.memory import release
 from vistr.losses.criterion import Criterion, Weights
 from vistr.losses.matching import Costs, Match
 from vistr.losses.supervision import Normalisers, Supervision, count_boxes, supervise
 from vistr.models.vistr import Context, Detection, VisTR, frame_chunks
+from vistr.runtime import backend
+from vistr.runtime.graph import Graph
+from vistr.runtime.memory import release
 from vistr.training.mask_step import MaskStep, add, dot
 
 LAYER_PARTS = ("class", "box", "giou")

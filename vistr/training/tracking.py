@@ -20,8 +20,8 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
 
 from vistr.files import replacing
-from vistr.parallel import Ranks
-from vistr.results.rows import METRICS_FILE, numbered_lines
+from vistr.runs.rows import METRICS_FILE, numbered_lines
+from vistr.runtime.parallel import Ranks
 
 Kind = Literal["train", "eval", "ema"]
 # What a row says beside its scalars.

@@ -14,23 +14,23 @@ from mindspore import Tensor
 
 from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
-from vistr.device import DeviceName, peak_memory_gb
 from vistr.errors import UserError
 from vistr.files import PROGRAM
 from vistr.layers.dropout import step_noise
-from vistr.layers.graph import num_compiled
-from vistr.layers.memory import release
 from vistr.losses.supervision import group_normalisers
 from vistr.models.vistr import VisTR
-from vistr.parallel import Ranks
-from vistr.training.checkpoint import Metadata, TrainingState, save_checkpoint
+from vistr.runtime.device import DeviceName, peak_memory_gb
+from vistr.runtime.graph import num_compiled
+from vistr.runtime.memory import release
+from vistr.runtime.parallel import Ranks
+from vistr.runtime.signals import stop_requests
 from vistr.training.mask_step import add
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.progress import Progress
 from vistr.training.scaling import LossScale
 from vistr.training.step import TrainingStep
-from vistr.training.stopping import stop_requests
 from vistr.training.tracking import Tracker
+from vistr.weights.checkpoint import Metadata, TrainingState, save_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from vistr.apart import ask_apart
 from vistr.errors import UserError, shortened
 from vistr.files import is_file, is_folder, working_folder
-from vistr.hub import local_file
-from vistr.stand_ins import refuse_stand_in
+from vistr.pointers import refuse_stand_in
+from vistr.runtime.subprocess_call import ask_apart
+from vistr.weights.hub import local_file
 from vistr.weights.mindspore_file import read_mindspore
 from vistr.weights.numpy_files import NPY_START, read_npy, read_npz
 from vistr.weights.pth import ZIP_START, read_pth

@@ -16,8 +16,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from vistr.apart import answer_request
 from vistr.errors import UserError, shortened
+from vistr.runtime.subprocess_call import answer_request
 from vistr.weights.files import parse
 
 # Reading takes a few times the file's size and little time: these are far from what an honest file needs.

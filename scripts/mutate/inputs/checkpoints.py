@@ -20,7 +20,7 @@ def _prepare(metadata_only: bool, folder: Path) -> Maker:
 
     from vistr.config.compose import load_config, to_dict
     from vistr.data.videos import Category
-    from vistr.training.checkpoint import Metadata, TrainingState, write_checkpoint
+    from vistr.weights.checkpoint import Metadata, TrainingState, write_checkpoint
 
     config = to_dict(load_config(["experiments=tiny", f"dataset.root={folder / 'data'}"]))
     categories = [Category(1, "cat"), Category(2, "dog")]
@@ -52,7 +52,7 @@ def _prepare(metadata_only: bool, folder: Path) -> Maker:
 def _read(path: Path, config: dict[str, Any], arrays: dict[str, np.ndarray] | None) -> str:
     """What evaluating and going on take from a checkpoint; `arrays` are the right ones, where they are to be."""
     from vistr.config.compose import adopt_checkpoint, from_dict, load_config
-    from vistr.training.checkpoint import read_checkpoint
+    from vistr.weights.checkpoint import read_checkpoint
 
     checkpoint = read_checkpoint(path)
     from_dict(checkpoint.metadata.config)

@@ -130,9 +130,9 @@ def runs(folder: Path) -> Maker:
     root = folder / "input"
 
     def read() -> str:
-        from vistr.results.comparison import compare, csv_table, markdown_table, text_table
-        from vistr.results.comparison_page import page
-        from vistr.results.runs import find_runs
+        from vistr.runs.comparison import compare, csv_table, markdown_table, text_table
+        from vistr.runs.comparison_page import page
+        from vistr.runs.runs import find_runs
         from vistr.training.tracking import drop_rows_after
 
         comparison = compare(find_runs([str(root)]))

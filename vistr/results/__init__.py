@@ -1,1 +1,0 @@
-"""Results a person can look at: tracks drawn over frames, sheets of them."""

@@ -1,0 +1,1 @@
+"""Run folders: who holds one, what a run recorded, and runs compared with each other."""

@@ -1,0 +1,1 @@
+"""MindSpore and processes: graphs and their cache, memory, devices, ranks, subprocesses, signals."""

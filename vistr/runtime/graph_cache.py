@@ -1,0 +1,160 @@
+"""Compiled graphs kept on disk: what an earlier run compiled is loaded, in less time and memory than compiling takes.
+
+MindSpore's own cache numbers the graphs of a process in the order of their compilation and loads whatever file has the
+number, be it of other shapes or of another network. So it gets a folder of this process alone, with no file but that
+of the graph at hand; files are kept elsewhere, under everything that a graph depends on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import sys
+import time
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import mindspore as ms
+from mindspore import Parameter
+from mindspore._c_expression import JitExecutor_
+from mindspore.graph import api
+
+from vistr.files import make_working_folder, replacing
+
+logger = logging.getLogger(__name__)
+DAYS_KEPT = 30
+# The code that becomes graphs.
+ROOMS = [Path(__file__).resolve().parents[1] / room for room in ("layers", "losses", "models", "runtime", "training")]
+
+
+class GraphCache:
+    """The graphs of one network and its training."""
+
+    def __init__(self, folder: Path, settings: object) -> None:
+        """`settings` is all, beside this package's code, that the graphs depend on; what matters is its text."""
+        self.folder = folder / digest(settings, _sources(), ms.__version__, sys.version)
+
+    @contextmanager
+    def serving(self, graph: str, weights: Iterable[Parameter]) -> Iterator[bool]:
+        """Let MindSpore load the graph that is compiled in the body, or keep it; tells whether there is one to load.
+
+        `graph` is the graph's name with its inputs' shapes and types, `weights` are all parameters it may use.
+        """
+        named = {p.name: p for p in weights}
+        kept = self.folder / f"{digest(graph, *(f'{name} {p.shape} {p.dtype}' for name, p in named.items()))}.mindir"
+        desk = _desk()
+        found = desk.lay_out(kept)
+        # A graph that is loaded looks for its weights by name; without them it would compute with whatever is there.
+        JitExecutor_.get_instance().set_weights_values(named)
+        os.environ["MS_COMPILER_CACHE_ENABLE"] = "1"
+        try:
+            yield found
+            desk.keep(kept, loaded=found)
+        except BaseException:
+            desk.loads = False
+            raise
+        finally:
+            os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
+            desk.clear()
+
+
+class Desk:
+    """The folder of this process, from which MindSpore loads its n-th graph as file n, or to which it writes it."""
+
+    def __init__(self) -> None:
+        top = str(make_working_folder("vistr-graphs-"))
+        weakref.finalize(self, shutil.rmtree, top, ignore_errors=True)
+        os.environ["MS_COMPILER_CACHE_PATH"] = top
+        # MindSpore sums up the main script, which a notebook lacks, and what it imports from outside these folders:
+        # another sum in every process. What counts is in our own names.
+        api.entry_script_path, api.sys_path = __file__, [""]
+        self.folder = Path(top, f"rank_{os.environ.get('RANK_ID', '0')}", "graph_cache")
+        self.folder.mkdir(parents=True)
+        self.num_served = 0
+        # Once MindSpore has not found a graph it looks for no more in this process, and compiles all that follow.
+        self.loads = True
+
+    @property
+    def file(self) -> Path:
+        """The file of the next graph."""
+        return self.folder / f"compile_cache_{self.num_served}.mindir"
+
+    @property
+    def dependencies(self) -> Path:
+        """MindSpore's checksum of the scripts it was told of: with another one it loads nothing."""
+        return self.folder / "compile_dependency.hash"
+
+    def lay_out(self, kept: Path) -> bool:
+        """Put a kept graph where it will be looked for; False where there is none, or it would not be loaded."""
+        if not self.loads:
+            return False
+        try:
+            shutil.copyfile(kept.with_suffix(".hash"), self.dependencies)
+            shutil.copyfile(kept, self.file)
+            # MindSpore does not look whether a file is whole, or is that of the graph at hand.
+            if kept.with_suffix(".sum").read_bytes() != _checksum(kept, self.dependencies, self.file):
+                self.file.unlink()
+                return False
+            os.utime(kept.parent)
+        except OSError:
+            self.file.unlink(missing_ok=True)
+            return False
+        os.utime(self.file, (0, 0))  # written anew, it will tell
+        return True
+
+    def keep(self, kept: Path, *, loaded: bool) -> None:
+        """Take what MindSpore wrote, if it compiled the graph."""
+        try:
+            if not loaded or self.file.stat().st_mtime > 0:
+                self.loads = False
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(kept.with_suffix(".sum")) as draft:
+                    draft.write_bytes(_checksum(kept, self.dependencies, self.file))
+                for source, target in ((self.dependencies, kept.with_suffix(".hash")), (self.file, kept)):
+                    with replacing(target) as draft:
+                        shutil.copyfile(source, draft)
+                _prune(kept.parents[1])
+        except OSError as error:
+            logger.debug("the compiled graph is not kept: %s", error)
+
+    def clear(self) -> None:
+        """Leave nothing that another graph could be taken for."""
+        self.file.unlink(missing_ok=True)
+        self.num_served += 1
+
+
+@lru_cache
+def _desk() -> Desk:
+    return Desk()
+
+
+def _checksum(kept: Path, *files: Path) -> bytes:
+    """Of the graph's own name and of what its files hold."""
+    found = hashlib.sha256(kept.stem.encode())
+    for file in files:
+        found.update(file.read_bytes())
+    return found.hexdigest().encode()
+
+
+def digest(*parts: object) -> str:
+    """A short name for what the parts say."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
+
+
+@lru_cache
+def _sources() -> str:
+    """What the code says that becomes graphs."""
+    return digest(*(path.read_text(encoding="utf-8") for room in ROOMS for path in sorted(room.rglob("*.py"))))
+
+
+@lru_cache
+def _prune(folder: Path) -> None:
+    """Remove the graphs of networks that no run has asked for of late."""
+    for old in folder.iterdir():
+        if time.time() - old.stat().st_mtime > DAYS_KEPT * 86400:
+            shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,30 @@
+"""Memory that MindSpore would hold for nothing, given back. On a CPU: what a GPU's memory needs was never tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import mindspore as ms
+from mindspore import Tensor
+from mindspore._c_expression import JitExecutor_
+from mindspore.graph.api import ms_compile_cache
+
+from vistr.runtime.free_memory import give_back_free_memory
+
+
+def release(tensors: Iterable[Tensor]) -> None:
+    """Give back the memory of tensors that nobody will read again.
+
+    A compiled graph holds the inputs of its last call until the next one: after a training step that is a set of
+    gradients and the backbone's maps.
+    """
+    if ms.get_context("device_target") == "CPU":
+        for tensor in tensors:
+            tensor.untyped_storage().resize_(0)
+
+
+def forget_graphs() -> None:
+    """Drop every graph that this process has compiled, for one that does nothing but compile."""
+    JitExecutor_.get_instance().del_net_res(None, set(ms_compile_cache))
+    ms_compile_cache.clear()
+    give_back_free_memory()

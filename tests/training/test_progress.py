@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from vistr.training.progress import Progress, duration_text
+from vistr.training.progress import Progress
 
 
 class Clock:
@@ -77,12 +77,3 @@ def test_the_line_says_it_all(clock: Clock, caplog: pytest.LogCaptureFixture) ->
         "epoch 3/18 step 120/5000 | loss 12.35 (class 1.2 box 0.0456) | lr 0.0001 | grad 12.1 | 4 clips/s | "
         "2.1 GB | 41m left"
     ]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0s"), (41.2, "41s"), (98, "98s"), (99.9, "2m"), (720, "12m"), (11100, "3h05m"), (187200, "2d04h")],
-)
-def test_durations_are_written_as_people_say_them(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text
-    assert duration_text(float("nan")) == "?"

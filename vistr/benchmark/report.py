@@ -9,8 +9,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vistr.drawing.fonts import fit_fonts
 from vistr.files import PROGRAM
+from vistr.text.fonts import fit_fonts
 
 PARTS = {
     "backbone": "backbone",

@@ -34,7 +34,7 @@ from vistr.config.search_path import register_studies
 from vistr.config.stored import keep_from_writing, plain_config
 from vistr.errors import UserError, shortened
 from vistr.files import CONF
-from vistr.weights.hub import is_remote
+from vistr.hub import is_remote
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS
 from vistr.config.stored import keep_from_writing, leaves, own_references, plain_config, read_yaml
 from vistr.errors import UserError, shortened
 from vistr.files import PROGRAM, is_file, is_folder, replacing
-from vistr.weights.hub import is_remote
+from vistr.hub import is_remote
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vistr.config.schema import Config
 from vistr.errors import UserError, shortened
-from vistr.weights.hub import is_remote
+from vistr.hub import is_remote
 
 _EVALUATES = ("evaluate", "infer", "benchmark", "inspect", "export")
 _TASKS_OF = {

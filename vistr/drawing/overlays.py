@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from vistr.drawing.fonts import Text
+from vistr.text.fonts import Text
 
 READABLE_SIDE = 180  # frames with a shorter side are enlarged by a whole factor to reach it
 LARGEST_SIDE = 1440  # but not beyond this

@@ -13,7 +13,7 @@ from types import TracebackType
 from pycocotools import mask as coco_mask
 
 from vistr.data.segmentation import RLE, area, to_json
-from vistr.runs.csv_cells import cells
+from vistr.text.csv_cells import cells
 
 RESULTS, TABLE = "results.json", "tracks.csv"
 COLUMNS = ("video", "frame", "track", "category", "score", "x", "y", "width", "height")

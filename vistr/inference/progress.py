@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO, TypeVar
 
-from vistr.training.progress import duration_text
+from vistr.text.durations import duration_text
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")

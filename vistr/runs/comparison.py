@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vistr.runs.csv_cells import cells
 from vistr.runs.published import DATASET, NOTE, PUBLISHED, Published
 from vistr.runs.runs import Run
-from vistr.training.progress import duration_text
+from vistr.text.csv_cells import cells
+from vistr.text.durations import duration_text
 
 # Name of a figure: heading, format. In the order they are shown.
 FIGURES: dict[str, tuple[str, str]] = {

@@ -12,10 +12,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vistr.drawing.fonts import drawable, fit_fonts
 from vistr.runs.comparison import Comparison, shown_setting
 from vistr.runs.rows import finite_number
 from vistr.runs.runs import Run
+from vistr.text.fonts import drawable, fit_fonts
 
 # Ten that can be told apart on white and on black; any further runs are grey.
 COLORS = (

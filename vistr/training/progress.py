@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from vistr.text.durations import duration_text
+
 logger = logging.getLogger(__name__)
 
 
@@ -103,16 +105,3 @@ class Progress:
                 )
             )
         )
-
-
-def duration_text(seconds: float) -> str:
-    """A duration as people say it: "41s", "12m", "3h05m", "2d04h"; "?" where it is not known."""
-    if seconds != seconds:
-        return "?"
-    if seconds < 99.5:
-        return f"{seconds:.0f}s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes}m"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours < 48 else f"{hours // 24}d{hours % 24:02d}h"

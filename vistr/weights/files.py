@@ -10,9 +10,9 @@ import numpy as np
 
 from vistr.errors import UserError, shortened
 from vistr.files import is_file, is_folder, working_folder
+from vistr.hub import local_file
 from vistr.pointers import refuse_stand_in
 from vistr.runtime.subprocess_call import ask_apart
-from vistr.weights.hub import local_file
 from vistr.weights.mindspore_file import read_mindspore
 from vistr.weights.numpy_files import NPY_START, read_npy, read_npz
 from vistr.weights.pth import ZIP_START, read_pth

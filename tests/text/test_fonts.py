@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from vistr.drawing import fonts
-from vistr.drawing.fonts import Text, drawable, fit_fonts
 from vistr.drawing.overlays import contact_sheet, draw_tracks
+from vistr.text import fonts
+from vistr.text.fonts import Text, drawable, fit_fonts
 
 SCRIPTS = {
     "accents": "Fußgänger Łódź Việt",

@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import errors
 
 from vistr.errors import UserError
-from vistr.weights.hub import is_remote, local_file
+from vistr.hub import is_remote, local_file
 
 CONTENT = b"some weights"
 
@@ -84,8 +84,8 @@ def test_a_failure_is_one_sentence(failure: Exception, sentence: str, monkeypatc
 
 
 def test_the_library_itself_offline(tmp_path: Path) -> None:
-    code = "from vistr.weights.hub import local_file; local_file('hf://owner/name/weights.pth')"
+    code = "from vistr.hub import local_file; local_file('hf://owner/name/weights.pth')"
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": ""}
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     shown = subprocess.run([sys.executable, "-c", code], env=environment, cwd=root, capture_output=True, text=True)
     assert "UserError: hf://owner/name/weights.pth is not in the cache" in shown.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vistr.runs.csv_cells import cells
+from vistr.text.csv_cells import cells
 
 
 @pytest.mark.parametrize("text", ['=HYPERLINK("http://x")', "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1+1"])

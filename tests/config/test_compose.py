@@ -188,6 +188,7 @@ MISTAKES = [
     ("direction=up", "direction=up", "maximize, minimize"),
     ("task=score annotations=truth.json", "task=score", "results="),
     ("task=score annotations=truth.json results=no.json", "results=", "no such file"),
+    ("task=score annotations=truth.json results=frames", "results=", "this is a folder, name the file in it"),
     ("task=view", "task=view", "annotations="),
     ("task=view annotations=truth.json", "task=view", "results="),
     ("task=view annotations=truth.json results=no.json", "results=", "no such file"),

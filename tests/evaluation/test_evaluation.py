@@ -295,6 +295,13 @@ def test_zips_that_hold_no_results_are_one_sentence(tmp_path: Path) -> None:
         assert len(str(error.value)) <= 300 + len(str(tmp_path))
 
 
+def test_a_zip_without_its_end_is_told_from_json(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", results_json=bytes(10_000))
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UserError, match=r"a\.zip is a zip that is cut short or damaged"):
+        evaluate(CASES["b_edge"]["gt"], path)
+
+
 def test_json_that_is_nested_too_deeply_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "deep.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match=r"deep\.json is not JSON"):

@@ -170,6 +170,14 @@ def test_a_deflated_npz_that_unpacks_without_end_is_refused(tmp_path: Path) -> N
         parse(tmp_path / "bomb.npz")
 
 
+def test_a_header_of_safetensors_far_longer_than_names_is_refused(tmp_path: Path) -> None:
+    header = json.dumps({"__metadata__": {str(number): "x" for number in range(500_000)}}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(UserError, match="a header of 7 MB, far more than names of arrays take"):
+        read_weight_file(path)
+
+
 def test_safetensors_of_a_kind_that_numpy_lacks_are_named(tmp_path: Path) -> None:
     header = json.dumps({"w": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}).encode()
     (tmp_path / "eight.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))

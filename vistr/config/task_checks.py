@@ -158,7 +158,8 @@ def require_file(config: Config, key: str, what: str) -> None:
     """UserError where the key names no file that exists, nor an address."""
     value = require(config, key, what)
     if not is_remote(value) and not value.is_file():
-        raise UserError(f"{key}={value}: there is no such file ({what}).")
+        wrong = "this is a folder, name the file in it" if value.is_dir() else "there is no such file"
+        raise UserError(f"{key}={value}: {wrong} ({what}).")
 
 
 def require_folder(config: Config, key: str, what: str) -> None:

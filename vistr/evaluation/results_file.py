@@ -19,6 +19,9 @@ def read_results(path: Path, what: str, loads: Callable[[bytes], Any] = json.loa
     """The content of a JSON file, or of the one JSON file in a zip; UserError names the file and what is wrong."""
     try:
         if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                if file.read(4) == b"PK\x03\x04":
+                    raise UserError(f"{path} is a zip that is cut short or damaged: get it again")
             return read_json(path, what, loads)
         with zipfile.ZipFile(path) as archive:
             return loads(archive.read(_entry(archive, path)))

@@ -38,6 +38,9 @@ _CODES = {
 }
 
 
+MAX_HEADER = 4 * 2**20  # bytes; 1,000 arrays take 150 kB
+
+
 def write_safetensors(path: Path, arrays: dict[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write arrays with their checksums. SafetensorError, OSError: that cannot be done."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
@@ -55,6 +58,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     UserError: damaged, none, or numbers of a kind that is not known.
     """
     try:
+        _refuse_long_header(path)
         with safe_open(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
             kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 (not a dict)
@@ -73,6 +77,14 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
 
 
 FORMATS = ".safetensors, .pth (torch), .ckpt (MindSpore), .npz and .npy"
+
+
+def _refuse_long_header(path: Path) -> None:
+    # The library allows 100 MB, whose names and texts would take gigabytes.
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if MAX_HEADER < length <= path.stat().st_size:
+        raise ValueError(f"a header of {length / 1e6:.0f} MB, far more than names of arrays take")
 
 
 def _with_bfloat16(path: Path) -> Iterator[tuple[str, np.ndarray]]:

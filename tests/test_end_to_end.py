@@ -10,6 +10,8 @@ import pytest
 
 from tests.processes import SMALL, run
 
+pytestmark = pytest.mark.slow
+
 TYPED = (
     *SMALL,
     "dataset.holdout=0.25",

@@ -19,7 +19,7 @@ from vistr.runtime.devices import stand_ins
 
 ROOT = Path(__file__).resolve().parent.parent
 REASON = stand_ins.why_not()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ import pytest
 from vistr.launcher import Launch, free_port, main, overrides_of, parse
 from vistr.weights.checkpoint import read_checkpoint
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 NUM_STEPS = 20
 SMALL = [
@@ -222,7 +224,6 @@ def test_a_key_file_is_the_users_alone(tmp_path: Path, capsys: pytest.CaptureFix
     assert parse(several).key == "0123456789abcdef"
 
 
-@pytest.mark.slow
 def test_strangers_do_not_disturb_two_ranks_that_train(together: Path, tmp_path: Path) -> None:
     address = "127.0.0.1", free_port()
     attacked = subprocess.Popen(
@@ -252,7 +253,6 @@ def test_strangers_do_not_disturb_two_ranks_that_train(together: Path, tmp_path:
         one.close()
 
 
-@pytest.mark.slow
 def test_a_launcher_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
     launched = subprocess.Popen(
         [sys.executable, *LAUNCH, *SMALL, "optimizer.batch_size=1", "optimizer.epochs=200", f"outputs={tmp_path}"],

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.reference_run import ReferenceChecks
+
+pytestmark = pytest.mark.slow
 
 
 class TestPadded(ReferenceChecks):

@@ -17,6 +17,8 @@ from vistr.config.resuming import stored_settings
 from vistr.files import ROOT
 from vistr.runs.run_record import RunRecord, read_record
 
+pytestmark = pytest.mark.slow
+
 STAND_IN = Path(__file__).parent / "stand_in"
 
 

@@ -61,6 +61,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     )
 
 
+@pytest.mark.slow
 def test_a_report_holds_every_figure_and_a_failed_point_of_the_sweep(config: Config) -> None:
     config.task.sweep_heights = [32, BIG[0]]
     config.task.width = 48

@@ -113,6 +113,7 @@ def test_the_empty_batch_has_the_objects_it_should(clips: int, objects: int) -> 
     assert batch.frames.shape == (clips, 2, 32, 64, 3)
 
 
+@pytest.mark.slow
 def test_a_training_loads_all_that_was_compiled_for_it(tmp_path: Path) -> None:
     before, _, after = run(tmp_path, *TYPED).partition("step 1/")
     assert "compiling for 1 size of clips" in before

@@ -42,6 +42,7 @@ def run(checkpoint: Path, output: Path, *more: str) -> dict[str, float]:
     return export.run(config)
 
 
+@pytest.mark.slow
 def test_a_mindir_gives_the_networks_outputs_and_runs_without_this_package(checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "deploy" / "vistr.mindir"
     differences = run(checkpoint, output)
@@ -62,6 +63,7 @@ def test_a_mindir_gives_the_networks_outputs_and_runs_without_this_package(check
     assert all(any(name in line for name in NAMES) for line in lines)
 
 
+@pytest.mark.slow
 def test_an_onnx_file_of_fewer_frames_gives_them_too(checkpoint: Path, tmp_path: Path) -> None:
     differences = run(checkpoint, tmp_path / "vistr.onnx", "format=onnx", "num_frames=2")
     assert max(differences.values()) <= export.TOLERANCE

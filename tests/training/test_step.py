@@ -69,6 +69,7 @@ def test_compiled_and_plain_gradients_agree(compiled: StepResult, step: Training
     assert min(norms) > 0
 
 
+@pytest.mark.slow
 def test_compiled_and_plain_gradients_agree_with_dropout(network: VisTR, step: TrainingStep) -> None:
     noise = noise_pool(0.1, 0, 1)
     compiled, plain = tiny.training_step(network)(CLIP, noise), step(CLIP, noise)
@@ -83,6 +84,7 @@ def test_recomputing_changes_no_number(compiled: StepResult) -> None:
     assert_same(arrays(again.gradients), arrays(compiled.gradients), step)
 
 
+@pytest.mark.slow
 def test_the_network_of_a_gpu_computes_the_same() -> None:
     # All of it but the layout of its convolutions, which a CPU has no kernels for.
     noise = noise_pool(0.1, 0, 1)
@@ -159,6 +161,7 @@ def test_without_auxiliary_losses_only_the_last_layer_counts(network: VisTR, com
     assert losses["loss"] == pytest.approx(weighted, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_noise_changes_the_loss_and_the_same_noise_gives_it_again(step: TrainingStep, compiled: StepResult) -> None:
     one, same, other = (step(CLIP, noise_pool(0.1, 0, number)).losses["loss"] for number in (1, 1, 2))
     assert one == same
@@ -188,6 +191,7 @@ def test_a_scale_is_in_the_gradients_and_not_in_the_losses(step: TrainingStep, c
     assert_same([g / 1024 for g in arrays(scaled.gradients)], arrays(compiled.gradients), step)
 
 
+@pytest.mark.slow
 def test_half_precision_follows_float32_and_accumulates(compiled: StepResult, step: TrainingStep) -> None:
     half = tiny.eager(tiny.training_step(tiny.eager(tiny.model(device=Device(precision="fp16")))))
     images, context = half.model.prepare(CLIP.frames, CLIP.padding)

@@ -31,7 +31,7 @@ from vistr.errors import UserError
 from vistr.files import CONF, python_path
 from vistr.runs.claims import claim, give_up, named_folder, new_folder, take_over, writing
 from vistr.runs.run_record import recording
-from vistr.runtime import parallel
+from vistr.runtime import environment, parallel
 from vistr.runtime.child_process import end_with_parent
 from vistr.runtime.other_launchers import require_launcher
 from vistr.runtime.signals import StopRequests
@@ -86,9 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _set_environment() -> None:
-    """What has to stand before mindspore is imported, unless the user has set it."""
-    os.environ.setdefault("GLOG_v", "3")  # MindSpore's own warnings are not for the user
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # its threads spin otherwise
+    """What MindSpore and Hydra read from the environment."""
+    environment.set_defaults()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and we say them
 
 

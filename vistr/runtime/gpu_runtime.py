@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vistr.files import user_cache
+from vistr.runtime import environment
 
 DRIVER = "libcuda.so.1"
 # The wheel's folder and the library's name, in the order they need each other.
@@ -43,12 +44,10 @@ LATER = (
     "libnvrtc-builtins.so.11.8",
     NCCL,
 )
-# Load the modules that are used, not all 407 of MindSpore's; keep what the driver compiles for newer GPUs, up to 4 GB.
-DRIVER_SETTINGS = {"CUDA_MODULE_LOADING": "LAZY", "CUDA_CACHE_MAXSIZE": "4294967296"}
 SYSTEM_HOME = Path("/usr/local/cuda")
 # Where the loader looks by itself; the first one is written into the plugin.
 SYSTEM_PLACES = (SYSTEM_HOME / "lib64", Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"))
-# Names a folder of stand-ins for CUDA (vistr/devices), for rehearsals and tests without a GPU.
+# Names a folder of stand-ins for CUDA (vistr/runtime/devices), for rehearsals and tests without a GPU.
 STAND_INS = "VISTR_STAND_INS"
 HOW_TO_GET = "pip install -e .[gpu]"
 NVCC = """\
@@ -76,8 +75,7 @@ def prepare(site_packages: Path | None = None, cache: Path | None = None) -> Run
     CUDA_HOME becomes a folder in the cache, and the libraries are loaded into this process; processes it starts find
     them by LD_LIBRARY_PATH.
     """
-    for name, value in DRIVER_SETTINGS.items():
-        os.environ.setdefault(name, value)
+    environment.set_defaults()
     if load_stand_ins() or not has_driver():
         return _prepared
     cache = cache or user_cache()

@@ -1,0 +1,25 @@
+"""What MindSpore finds in the environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from vistr.files import ROOT
+from vistr.runtime import environment
+
+
+def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"GLOG_v": "1"})
+    environment.set_defaults()
+    assert os.environ == {**environment.DEFAULTS, "GLOG_v": "1"}
+
+
+def test_from_python_mindspores_warnings_stay_out_of_the_way() -> None:
+    code = "import os, vistr; vistr.build_model; print(os.environ['GLOG_v'])"
+    plain = {name: value for name, value in os.environ.items() if name not in environment.DEFAULTS}
+    shown = subprocess.run([sys.executable, "-c", code], env=plain, cwd=ROOT, capture_output=True, text=True)
+    assert (shown.stdout, shown.stderr) == ("3\n", "")

@@ -1,0 +1,19 @@
+"""Environment variables that MindSpore and CUDA read when they are imported."""
+
+from __future__ import annotations
+
+import os
+
+DEFAULTS = {
+    "GLOG_v": "3",  # MindSpore's own warnings are not for the user
+    "OMP_WAIT_POLICY": "PASSIVE",  # its threads spin otherwise
+    # Load the modules that are used, not all 407 of MindSpore's; keep what the driver compiles for newer GPUs: 4 GB.
+    "CUDA_MODULE_LOADING": "LAZY",
+    "CUDA_CACHE_MAXSIZE": "4294967296",
+}
+
+
+def set_defaults() -> None:
+    """Set those that the user has not set, before `import mindspore`."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)

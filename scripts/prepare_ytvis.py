@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vistr.data.ytvis_check import SPLITS, describe, look_at, write_sub
+from vistr.data.ytvis_check import SPLITS, check_split, describe, write_sub
 from vistr.errors import UserError
 from vistr.runtime.streams import outlive_readers
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     whole = {}
     try:
         for split in SPLITS:
-            state = look_at(options.dataset, options.folder, split)
+            state = check_split(options.dataset, options.folder, split)
             whole[split] = state.is_whole
             print("\n".join(describe(state)))
             written = write_sub(state, options.folder) if options.write else None

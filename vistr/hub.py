@@ -24,8 +24,8 @@ def is_remote(name: str | Path) -> bool:
 def local_file(name: str | Path) -> Path:
     """The local path of a path or an `hf://` address, which is downloaded once and kept in Hugging Face's cache.
 
-    A large file is held against the checksum it is stored under. UserError: an address that is none, nothing there,
-    no network and nothing in the cache, or a damaged download.
+    A large file is compared with the checksum it is stored under. Raises UserError for an address that is not of this
+    form, where there is no such file, without network or cache, and for a damaged download.
     """
     if not is_remote(name):
         return Path(name)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from vistr.data.layouts import find_layout
 from vistr.data.ytvis import read_ytvis
-from vistr.data.ytvis_check import describe, look_at, sub_file, write_sub
+from vistr.data.ytvis_check import check_split, describe, sub_file, write_sub
 from vistr.errors import UserError
 from vistr.files import ROOT
 
@@ -29,7 +29,7 @@ def dataset(tiny: Callable[..., Any]) -> Any:
 
 
 def said(dataset: Any, split: Any = "train") -> str:
-    return "\n".join(describe(look_at("ytvis2019", dataset.annotation_file.parent, split)))
+    return "\n".join(describe(check_split("ytvis2019", dataset.annotation_file.parent, split)))
 
 
 def test_a_complete_split_says_so(dataset: Any) -> None:
@@ -47,7 +47,7 @@ def test_missing_and_misshapen_frames_are_named_and_left_out_of_the_sub_file(dat
     assert "1 frames of 1 videos, such as video0/00001.jpg" in text
     assert "video 102: 00000.jpg has 8x8 pixels, not 64x48" in text
     assert "complete" not in text
-    state = look_at("ytvis2019", root, "train")
+    state = check_split("ytvis2019", root, "train")
     written = write_sub(state, root)
     assert written == sub_file(root, "train") == root / "annotations/instances_train_sub.json"
     usable = read_ytvis(written, dataset.image_folder)
@@ -62,7 +62,7 @@ def test_a_split_without_truth_keeps_its_videos(dataset: Any) -> None:
     del dataset.content["annotations"]
     dataset.read()
     assert "no truth" in said(dataset)
-    written = write_sub(look_at("ytvis2019", root, "train"), root)
+    written = write_sub(check_split("ytvis2019", root, "train"), root)
     assert written is not None
     assert len(json.loads(written.read_text())["videos"]) == 3
 
@@ -71,7 +71,7 @@ def test_nothing_usable_is_a_sentence(dataset: Any) -> None:
     for name in ("video0/00000.jpg", "video1/00000.jpg", "video2/00000.jpg"):
         dataset.image(name).write_text("no picture")
     with pytest.raises(UserError, match="no video has all its frames"):
-        write_sub(look_at("ytvis2019", dataset.annotation_file.parent, "train"), dataset.annotation_file.parent)
+        write_sub(check_split("ytvis2019", dataset.annotation_file.parent, "train"), dataset.annotation_file.parent)
 
 
 def test_the_script_prints_writes_and_tells_by_its_status(dataset: Any) -> None:

@@ -49,7 +49,7 @@ def open_container(path: Path) -> av.container.InputContainer:
 
 
 def moving_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    """The stream to read: not a cover picture; of several the one FFmpeg holds the main one. UserError: none."""
+    """The stream to read: FFmpeg's best, cover pictures left out. Raises UserError where there is none."""
     moving = [stream for stream in container.streams.video if not stream.disposition & _PREVIEWS]
     if not moving:
         kinds = sorted({"a cover picture" if stream.type == "video" else stream.type for stream in container.streams})

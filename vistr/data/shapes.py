@@ -240,7 +240,7 @@ def write_shapes(
     Every choice of settings has its own folder below `root`, named after them, which holds
     `train/JPEGImages/<video>/<frame>.jpg` and `annotations/instances_train_sub.json`. It appears all at once
     when it is complete: a finished folder is reused, one without its marker is written anew, and several
-    processes may ask for the same one. UserError: a number out of range, or a root that cannot be written.
+    processes may ask for the same one. Raises UserError for a number out of range, or a root that cannot be written.
     """
     settings = _settings(num_videos, num_frames, height, width, max_objects, seed)
     for key, value in LEAST.items():

@@ -1,4 +1,4 @@
-"""What of a downloaded YouTube-VIS or OVIS folder is there, and the `_sub` files that some releases lack."""
+"""Check a downloaded YouTube-VIS or OVIS folder, report missing files, and write the `_sub` files releases lack."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SplitState:
         return self.video_set is not None and not self.lost and not self.other_size
 
 
-def look_at(dataset: str, root: Path, split: Split) -> SplitState:
+def check_split(dataset: str, root: Path, split: Split) -> SplitState:
     """Read a split's annotations, look for every frame, and open the first of each video."""
     try:
         video_set = read_ytvis(*find_layout(dataset, root, split))
@@ -98,7 +98,8 @@ def sub_file(root: Path, split: Split) -> Path:
 def write_sub(state: SplitState, root: Path) -> Path | None:
     """Write `annotations/instances_<split>_sub.json`: the release's file without the videos that cannot be used.
 
-    None where there is one already or the split is not there. UserError: no video is left, or no place to write.
+    None where there is one already or the split is not there. Raises UserError where no video is left, or the file
+    cannot be written.
     """
     path = sub_file(root, state.split)
     if state.video_set is None or path.exists():

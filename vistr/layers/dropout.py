@@ -27,20 +27,21 @@ def step_noise(rate: float, seed: int, step: int) -> np.ndarray | None:
 
 @constexpr
 def place(site: int, part: int) -> int:
-    """Where in the pool a site's part reads: odd strides keep the places of any two apart."""
+    """The offset into the pool for a dropout layer's number (`site`) and its chunk `part`; odd multipliers make
+    collisions unlikely."""
     return (site * 611_953 + part * 39_119) % POOL_SIZE
 
 
 @constexpr
 def num_pools(size: int) -> int:
-    """How many pools in a row, two at a time, an input of that size needs wherever it begins."""
+    """How many copies of a doubled pool, end to end, hold `size` factors from any offset."""
     return -(-(POOL_SIZE + size) // (2 * POOL_SIZE))
 
 
 def factors(noise: Tensor, site: int, part: int, size: int, after: Tensor) -> Tensor:
-    """`size` factors from a step's pool, from the place of a site's part, made once `after` is there.
+    """`size` dropout factors of the layer `site`, chunk `part`, from a step's pool.
 
-    They depend on nothing late: untied, those of all layers would be made before the first is needed.
+    They are made after `after`: depending on nothing else, those of all layers would lie in memory from the start.
     """
     if num_pools(size) > 1:
         # One for all inputs of a size.
@@ -49,7 +50,7 @@ def factors(noise: Tensor, site: int, part: int, size: int, after: Tensor) -> Te
 
 
 class Dropout(nn.Cell):
-    """Multiply by the factors of a site of its own."""
+    """Dropout layer number `site` of the network: multiplies by its factors of the step."""
 
     def __init__(self, site: int) -> None:
         super().__init__()

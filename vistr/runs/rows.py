@@ -20,7 +20,7 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 def numbered_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The lines of a `metrics.jsonl` that are rows of a step, each with its row.
 
-    A line that is none is left out: the last one of a run that is just writing it, or a damaged one.
+    A line that is not JSON is left out: the last one of a run that is just writing it, or a damaged one.
     """
     try:
         text = file.read_bytes().decode(errors="replace")

@@ -29,8 +29,8 @@ class Graph:
     may use, `settings` what it depends on beside its name, its inputs' shapes and the cache's own settings.
     """
 
-    forgetful: ClassVar[bool] = False
-    """Whether graphs are dropped after their first call, in a process that only compiles."""
+    drops_after_call: ClassVar[bool] = False
+    """Whether graphs are dropped after their first call: for a process that only compiles."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class Graph:
         self.known: set[tuple[Any, ...]] = set()
 
     def __call__(self, *inputs: Tensor | None) -> Any:
-        """What the function returns."""
+        """Compile or load the graph of these shapes where that is due, and run it."""
         global _num_compiled
         kinds = tuple(None if x is None else (tuple(x.shape), x.dtype) for x in inputs)
         if kinds in self.known:
-            return finished(self.run(*inputs))
+            return wait_for(self.run(*inputs))
         self.known.add(kinds)
         _num_compiled += 1
         size = "x".join(str(side) for side in inputs[0].shape) if inputs[0] is not None else "?"
@@ -63,17 +63,17 @@ class Graph:
         with serving as found:
             message = "loading %s for %s, compiled by an earlier run" if found else "compiling %s for %s, once"
             logger.log(self.level, message, self.name, size)
-            out = finished(self.run(*inputs))
-        if Graph.forgetful:
+            out = wait_for(self.run(*inputs))
+        if Graph.drops_after_call:
             forget_graphs()
         return out
 
 
-def finished(output: Any) -> Any:
-    """What a graph returned, once it is computed, where a CPU computes it.
+def wait_for(output: Any) -> Any:
+    """Block until a graph's outputs are computed, on a CPU; returns them.
 
-    MindSpore hands out promises. Whoever reads a value, or calls the next graph, waits for them in a loop that takes
-    the time of a core from the computation: 1 s of 3 in a training step on two cores. Asked for a shape they sleep.
+    MindSpore returns lazy tensors. Reading a value, or calling the next graph, busy-waits, which takes a core from the
+    computation (1 s of 3 in a training step on two cores); reading a shape blocks without spinning.
     """
     if ms.get_context("device_target") == "CPU":
         for tensor in _tensors(output):

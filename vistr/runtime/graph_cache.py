@@ -21,10 +21,9 @@ from pathlib import Path
 
 import mindspore as ms
 from mindspore import Parameter
-from mindspore._c_expression import JitExecutor_
-from mindspore.graph import api
 
 from vistr.files import make_working_folder, replacing
+from vistr.runtime import private
 
 logger = logging.getLogger(__name__)
 DAYS_KEPT = 30
@@ -41,38 +40,40 @@ class GraphCache:
 
     @contextmanager
     def serving(self, graph: str, weights: Iterable[Parameter]) -> Iterator[bool]:
-        """Let MindSpore load the graph that is compiled in the body, or keep it; tells whether there is one to load.
+        """Load the graph that is compiled in the body from the cache, or store it there; yields whether it is loaded.
 
         `graph` is the graph's name with its inputs' shapes and types, `weights` are all parameters it may use.
         """
         named = {p.name: p for p in weights}
         kept = self.folder / f"{digest(graph, *(f'{name} {p.shape} {p.dtype}' for name, p in named.items()))}.mindir"
-        desk = _desk()
-        found = desk.lay_out(kept)
+        if private.PARTS is None:
+            yield False
+            return
+        staging = _staging_folder()
+        found = staging.stage(kept)
         # A graph that is loaded looks for its weights by name; without them it would compute with whatever is there.
-        JitExecutor_.get_instance().set_weights_values(named)
+        private.name_weights(named)
         os.environ["MS_COMPILER_CACHE_ENABLE"] = "1"
         try:
             yield found
-            desk.keep(kept, loaded=found)
+            staging.store(kept, loaded=found)
         except BaseException:
-            desk.loads = False
+            staging.loads = False
             raise
         finally:
             os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
-            desk.clear()
+            staging.clear()
 
 
-class Desk:
-    """The folder of this process, from which MindSpore loads its n-th graph as file n, or to which it writes it."""
+class StagingFolder:
+    """This process's folder, from which MindSpore loads its n-th graph as file n, or to which it writes it."""
 
     def __init__(self) -> None:
         top = str(make_working_folder("vistr-graphs-"))
         weakref.finalize(self, shutil.rmtree, top, ignore_errors=True)
         os.environ["MS_COMPILER_CACHE_PATH"] = top
-        # MindSpore sums up the main script, which a notebook lacks, and what it imports from outside these folders:
-        # another sum in every process. What counts is in our own names.
-        api.entry_script_path, api.sys_path = __file__, [""]
+        # Its checksum would be another one in every process. What counts is in our own names.
+        private.ignore_scripts(__file__)
         self.folder = Path(top, f"rank_{os.environ.get('RANK_ID', '0')}", "graph_cache")
         self.folder.mkdir(parents=True)
         self.num_served = 0
@@ -89,8 +90,8 @@ class Desk:
         """MindSpore's checksum of the scripts it was told of: with another one it loads nothing."""
         return self.folder / "compile_dependency.hash"
 
-    def lay_out(self, kept: Path) -> bool:
-        """Put a kept graph where it will be looked for; False where there is none, or it would not be loaded."""
+    def stage(self, kept: Path) -> bool:
+        """Copy a kept graph to where MindSpore looks for it; False if there is none, or it would not be loaded."""
         if not self.loads:
             return False
         try:
@@ -104,11 +105,11 @@ class Desk:
         except OSError:
             self.file.unlink(missing_ok=True)
             return False
-        os.utime(self.file, (0, 0))  # written anew, it will tell
+        os.utime(self.file, (0, 0))  # a later time afterwards means that MindSpore compiled the graph again
         return True
 
-    def keep(self, kept: Path, *, loaded: bool) -> None:
-        """Take what MindSpore wrote, if it compiled the graph."""
+    def store(self, kept: Path, *, loaded: bool) -> None:
+        """Copy the file that MindSpore wrote to the cache, if it compiled the graph."""
         try:
             if not loaded or self.file.stat().st_mtime > 0:
                 self.loads = False
@@ -129,12 +130,12 @@ class Desk:
 
 
 @lru_cache
-def _desk() -> Desk:
-    return Desk()
+def _staging_folder() -> StagingFolder:
+    return StagingFolder()
 
 
 def _checksum(kept: Path, *files: Path) -> bytes:
-    """Of the graph's own name and of what its files hold."""
+    """SHA-256 of the graph's name and its files' contents."""
     found = hashlib.sha256(kept.stem.encode())
     for file in files:
         found.update(file.read_bytes())
@@ -142,19 +143,19 @@ def _checksum(kept: Path, *files: Path) -> bytes:
 
 
 def digest(*parts: object) -> str:
-    """A short name for what the parts say."""
+    """The first 20 hexadecimal digits of the SHA-256 of the parts' texts."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
 
 
 @lru_cache
 def _sources() -> str:
-    """What the code says that becomes graphs."""
+    """A digest of the source code that becomes graphs."""
     return digest(*(path.read_text(encoding="utf-8") for room in ROOMS for path in sorted(room.rglob("*.py"))))
 
 
 @lru_cache
 def _prune(folder: Path) -> None:
-    """Remove the graphs of networks that no run has asked for of late."""
+    """Remove the graphs of networks that no run has used for DAYS_KEPT days."""
     for old in folder.iterdir():
         if time.time() - old.stat().st_mtime > DAYS_KEPT * 86400:
             shutil.rmtree(old, ignore_errors=True)

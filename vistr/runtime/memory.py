@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 import mindspore as ms
 from mindspore import Tensor
-from mindspore._c_expression import JitExecutor_
-from mindspore.graph.api import ms_compile_cache
 
 from vistr.runtime.free_memory import give_back_free_memory
+from vistr.runtime.private import drop_graphs
 
 
 def release(tensors: Iterable[Tensor]) -> None:
@@ -25,6 +24,5 @@ def release(tensors: Iterable[Tensor]) -> None:
 
 def forget_graphs() -> None:
     """Drop every graph that this process has compiled, for one that does nothing but compile."""
-    JitExecutor_.get_instance().del_net_res(None, set(ms_compile_cache))
-    ms_compile_cache.clear()
+    drop_graphs()
     give_back_free_memory()

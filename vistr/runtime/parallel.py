@@ -1,4 +1,4 @@
-"""The processes of one run on several devices: who they are, what they tell each other, and adding up gradients.
+"""The ranks of one run on several devices: their numbers, messages between them, and the sum of their gradients.
 
 `scripts/launch` starts them through MindSpore's msrun. Gradients are added by MindSpore's collectives (NCCL on GPUs,
 its own on CPUs). What the hosts say goes by a connection of its own: MindSpore's collective on CPUs gives up after 30
@@ -85,15 +85,15 @@ class Ranks:
         return self.rank, self.size
 
     def exchange(self, content: Any) -> list[Any]:
-        """What every rank said, in their order; anything that JSON can hold."""
+        """Gather a JSON value of every rank, in their order, at every rank."""
         return [content]
 
     def collect(self, content: Any) -> list[Any] | None:
-        """The same for the first rank alone, the others get None."""
+        """Gather a JSON value of every rank at the first; the others get None."""
         return [content]
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        """The sums of some numbers over the ranks."""
+        """Sum numbers over the ranks, at every rank."""
         return [sum(column) for column in zip(*self.exchange(list(values)), strict=True)]
 
     def any(self, yes: bool) -> bool:
@@ -101,7 +101,7 @@ class Ranks:
         return any(self.exchange(yes))
 
     def wait(self) -> None:
-        """Until every rank has come this far."""
+        """Block until every rank has come this far."""
         self.exchange(None)
 
     @contextmanager
@@ -126,7 +126,7 @@ class Ranks:
 
 
 class Group(Ranks):
-    """Several processes, joined; the first is the hub of what they say."""
+    """Several processes; rank 0 relays their JSON messages over TCP."""
 
     def __init__(self, rank: int, size: int, hub: tuple[str, int], key: bytes) -> None:
         super().__init__(rank, size)

@@ -1,4 +1,4 @@
-"""Stopping a training from outside: at the end of a step, with everything saved."""
+"""Requests to stop by SIGINT and SIGTERM: a run saves after its present step and ends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StopRequests:
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question that can be asked between steps; a second Ctrl-C stops at once."""
+    """Handle SIGINT and SIGTERM in the body; yields whether one came, as a function. A second Ctrl-C stops at once."""
     requests = StopRequests()
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""A question put to a new process of this package: its memory, its graphs and its end are its own."""
+"""Run a module in a fresh Python process and get its JSON result back, apart from this process's memory and graphs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ask_apart(
     limit_minutes: float | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What `python -m module <folder>` answers, which reads REQUEST in the folder and leaves ANSWER there.
+    """Run `python -m module <folder>`, which reads REQUEST in the folder, and return the ANSWER that it writes there.
 
     {"error": why} where it does not, or takes longer than `limit_minutes`. `root` is where the module's package lies;
     `environment` is the new process's, by default this one's.
@@ -57,7 +57,7 @@ def ask_apart(
 
 
 def answer_request(arguments: Sequence[str], find: Callable[[dict[str, Any], Path], dict[str, Any]]) -> int:
-    """The other side's `main`: answers with what `find(request, folder)` returns; its exit status.
+    """The `main` of such a module: writes what `find(request, folder)` returns, and gives the exit status.
 
     Where it raises, the answer is {"error": why}; the same sentence is also the "mistake" where it is the user's, and
     "traceback" is there where it may be a bug.

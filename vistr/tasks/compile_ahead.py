@@ -131,7 +131,7 @@ def compile_work(request: dict[str, Any], _: Path) -> dict[str, Any]:
     """Take the steps on empty batches that the requested work is; on a CPU every graph is dropped once it is kept."""
     config, work = from_dict(request["config"]), Work(**request["work"])
     device = use_device(config.device.target, config.device.id)
-    Graph.forgetful = device == "CPU"
+    Graph.drops_after_call = device == "CPU"
     model = build_model(config, request["num_categories"])
     size = (config.num_frames, work.height, work.width)
     if work.objects:

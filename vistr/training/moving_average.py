@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, ops
 
 from vistr.layers.parameters import set_value
-from vistr.runtime.graph import finished
+from vistr.runtime.graph import wait_for
 
 PREFIX = "average."
 _blend = ops.MultitypeFuncGraph("blend")
@@ -47,7 +47,7 @@ class MovingAverage:
     def update(self, step: int) -> None:
         """Take in the weights as they are after `step`, counted from 1."""
         kept = min(self.decay, (step - 1) / (step + 8))
-        finished(self.run(Tensor(np.float32(kept))))
+        wait_for(self.run(Tensor(np.float32(kept))))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -78,7 +78,7 @@ def read_checkpoint(path: Path | str, *, num_instances: int = 10, dilation: bool
     """Read a checkpoint, the last one of a run's folder, or someone else's whole VisTR; `hf://owner/name/file` too.
 
     Of someone else's the number of slots and the dilation are as given, which shapes do not tell. UserError for a
-    file that is none, or is damaged.
+    file of another kind, or a damaged one.
     """
     file = read_weight_file(find_weights(path))
     return checkpoint_of(file, num_instances=num_instances, dilation=dilation)
@@ -96,7 +96,7 @@ def checkpoint_of(file: WeightFile, *, num_instances: int = 10, dilation: bool =
 def checkpoint_to_resume(path: Path | str) -> Checkpoint:
     """The checkpoint to go on from: that of a file, or a run's last one.
 
-    UserError: it has weights alone, or is damaged; of a damaged last one the sentence names another of the run.
+    Raises UserError where it has weights alone, or is damaged; for a damaged last one the sentence names another one.
     """
     try:
         checkpoint = read_checkpoint(path)

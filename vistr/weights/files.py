@@ -53,7 +53,7 @@ def read_weight_file(path: Path) -> WeightFile:
     """Read any of FORMATS without executing anything in it; half precision stays, bfloat16 becomes float32.
 
     Other formats than safetensors are read by a process of limited memory and time, whose end costs a sentence.
-    UserError: damaged, or something that is not numbers in it.
+    Raises UserError for a damaged file, or one with something else than numbers in it.
     """
     if _format(path) == "safetensors":
         return parse(path)

@@ -26,7 +26,7 @@ _SECONDS, _SECONDS_A_GIGABYTE = 4, 60
 
 
 def find(request: dict[str, Any], _: Path) -> dict[str, Any]:
-    """Write the arrays of a file to another; the answer is its format. UserError: damaged."""
+    """Write the arrays of a file to another, and return its format. Raises UserError for a damaged file."""
     path = Path(request["path"])
     _limit(path.stat().st_size)
     try:

@@ -29,7 +29,7 @@ _ORIGINAL_INSTANCES = 10
 
 
 def read_initial(path: Path | str) -> Source:
-    """Weights to start from, of any format, `hf://owner/name/file` too; UserError where they are none."""
+    """Weights to start from, of any format, `hf://owner/name/file` too; UserError for another file."""
     return source_of(read_weight_file(find_weights(path)))
 
 

@@ -53,7 +53,7 @@ class Metadata:
 
 
 def metadata_of(described: dict[str, Any], path: Path) -> Metadata:
-    """What the file `path` says of itself, checked. UserError: something is missing, bent, or not known here."""
+    """The metadata of the file `path`, checked. Raises UserError where some is missing, damaged, or not known here."""
     try:
         metadata = Metadata(**described)
         metadata.categories = [_typed(Category, one) for one in _known(described["categories"], list)]

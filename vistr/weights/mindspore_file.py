@@ -35,7 +35,7 @@ _CHECKSUM = re.compile(rb"crc_num.{10}\Z", re.DOTALL)  # what crc_check=True add
 
 
 def read_mindspore(path: Path) -> dict[str, np.ndarray]:
-    """The parameters of a `.ckpt` by name, bfloat16 as float32. UserError: damaged, encrypted or none."""
+    """The parameters of a `.ckpt` by name, bfloat16 as float32. Raises UserError for a damaged or encrypted one."""
     try:
         data = path.read_bytes()
         end = _CHECKSUM.search(data[-17:])

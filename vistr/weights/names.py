@@ -54,14 +54,14 @@ def torch_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def our_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape our parameter has that is the original's `name` of `shape`."""
+    """Convert the shape of the original's parameter `name`, (O, I, *k), to ours, (O, *k, I)."""
     if name == "insmask_head.9.weight":
         return shape[:2]
     return (shape[0], *shape[2:], shape[1]) if len(shape) > 2 else shape
 
 
 def from_torch_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """An original array in our layout, float32 of our `shape`."""
+    """Convert an array (O, I, *k) of the original to ours (O, *k, I): float32, of our `shape`."""
     array = np.asarray(array, np.float32)
     if array.ndim > 2 and len(shape) > 2:
         array = np.moveaxis(array, 1, -1)

@@ -21,7 +21,7 @@ _MOST_TIMES, _MOST_BYTES = 16, 32 << 20
 
 
 def read_npy(path: Path) -> dict[str, np.ndarray]:
-    """One array as {"": array}, or the dictionary of arrays that np.save has pickled. UserError: neither."""
+    """One array as {"": array}, or the dictionary of arrays that np.save has pickled. Raises UserError for others."""
     data = path.read_bytes()
     try:
         content = _pickled(data, path)
@@ -40,7 +40,7 @@ def read_npy(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an archive by name, deflated or not. UserError: damaged, or something that is no numbers."""
+    """The arrays of an archive by name, deflated or not. Raises UserError for damaged ones, or other contents."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()

@@ -120,7 +120,7 @@ class PickledArray:
     def set_state(self, state: Any) -> None:
         """Shape, dtype, order and numbers."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], DType):
-            raise UnpicklingError("an array that is none")
+            raise UnpicklingError("an invalid array")
         _, shape, dtype, by_columns, data = state
         self.value = dtype.numbers(data).reshape(_sizes(shape), order="F" if by_columns is True else "C")
 
@@ -128,7 +128,7 @@ class PickledArray:
 def storage_of(identifier: tuple[Any, ...]) -> Storage:
     """The storage that a reference `("storage", kind, key, device, number of elements, ...)` names."""
     if len(identifier) < 5 or not isinstance(identifier[1], str) or not isinstance(identifier[2], str):
-        raise UnpicklingError("a reference to a storage that is none")
+        raise UnpicklingError("an invalid reference to a storage")
     kind, num_elements = identifier[1].removesuffix("Storage"), identifier[4]
     if kind not in (*DTYPES, "Untyped") or not is_size(num_elements):
         raise UnpicklingError("a storage of another kind")
@@ -140,7 +140,7 @@ def tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any, dtype: 
     """A view of a storage, of its numbers' dtype or of another one. UnpicklingError: not one."""
     sides, steps = _sizes(shape), _sizes(strides)
     if not isinstance(storage, Storage) or not is_size(offset) or len(sides) != len(steps):
-        raise UnpicklingError("a tensor that is none")
+        raise UnpicklingError("an invalid tensor")
     if dtype is not None:
         if not isinstance(dtype, str) or dtype not in BY_DTYPE:
             raise UnpicklingError("a tensor of another kind")
@@ -160,12 +160,12 @@ def encoded(text: Any, encoding: Any) -> bytes:
 def scalar(dtype: Any, data: Any) -> Any:
     """One of NumPy's numbers."""
     if not isinstance(dtype, DType) or dtype.code.startswith("O"):
-        raise UnpicklingError("a number that is none")
+        raise UnpicklingError("an invalid number")
     return dtype.numbers(data)[0].item()
 
 
 def _sizes(sides: Any) -> tuple[int, ...]:
     """Sizes, strides: a few numbers that are not negative. NumPy's own functions copy more than it has room for."""
     if not isinstance(sides, tuple | list) or len(sides) > MAX_DIMENSIONS or not all(is_size(side) for side in sides):
-        raise UnpicklingError("a tensor of sizes that are none")
+        raise UnpicklingError("a tensor of invalid sizes")
     return tuple(sides)

@@ -34,8 +34,9 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
     """The state dict of a `.pth` file: `{name: array}`, bfloat16 as float32.
 
     It is looked for under "model", "state_dict" and the like, then in the file itself; a leading "module." (of a
-    network trained on several devices) is dropped. Only its own numbers are read, not the optimizer's. UserError: a
-    file that is none, is damaged, holds no tensors, or asks for anything but tensors and plain containers.
+    network trained on several devices) is dropped. Only its own numbers are read, not the optimizer's.
+    Raises UserError for a file that is not one of PyTorch's, is damaged, holds no tensors, or asks for anything but
+    tensors and plain containers.
     """
     try:
         with path.open("rb") as file:

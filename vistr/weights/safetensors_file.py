@@ -55,7 +55,7 @@ def write_safetensors(path: Path, arrays: dict[str, np.ndarray], metadata: Mappi
 def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays of a file by name, bfloat16 as float32, and what our own say of themselves (else empty).
 
-    UserError: damaged, none, or numbers of a kind that is not known.
+    Raises UserError for a damaged or another file, or for numbers of an unknown type.
     """
     try:
         _refuse_long_header(path)

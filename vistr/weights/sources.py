@@ -43,7 +43,7 @@ def source_of(file: WeightFile) -> Source:
     """What the arrays of a file are of.
 
     Understands torchvision's and timm's ResNets, COCO DETR, the original VisTR, its MindSpore port and our own
-    checkpoints by their names. UserError: names that are none of these.
+    checkpoints by their names. Raises UserError for other names.
     """
     kind: Kind
     if is_port(file.arrays):

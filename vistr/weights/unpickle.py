@@ -60,7 +60,7 @@ class _Reader(_Base):
     def load_newobj(self) -> None:
         arguments, kind = self.stack.pop(), self.stack.pop()
         if kind is not _Inert or arguments != ():
-            raise pickle.UnpicklingError("an object that is none")
+            raise pickle.UnpicklingError("an invalid object")
         self.append(_Inert())
 
     def load_build(self) -> None:
@@ -107,7 +107,7 @@ def read_pickle(file: IO[bytes], path: Any, storages: Storages | None = None) ->
 
     `file` must end within LARGEST bytes, or be mapped into memory: a pickle may ask for more than there is. `storages`
     turns a reference to a storage into a `Storage`; None: the file has no tensors. `path` is for the complaints.
-    UserError: something that is not admitted, or a damaged pickle.
+    Raises UserError for what is not admitted, and for a damaged pickle.
     """
     try:
         return _Reader(file, path, storages).load()
@@ -160,19 +160,19 @@ def _list(owner: Any) -> list[Any]:
 
 def _device(kind: Any = "", index: Any = None) -> str:
     if not isinstance(kind, str) or not (index is None or is_size(index)):
-        raise pickle.UnpicklingError("a device that is none")
+        raise pickle.UnpicklingError("an invalid device")
     return kind
 
 
 def _complex(real: Any, imaginary: Any = 0.0) -> complex:
     if type(real) is not float or type(imaginary) is not float:
-        raise pickle.UnpicklingError("a complex number that is none")
+        raise pickle.UnpicklingError("an invalid complex number")
     return complex(real, imaginary)
 
 
 def _sequence(items: Any = ()) -> list[Any]:
     if not isinstance(items, list | tuple | dict):
-        raise pickle.UnpicklingError("items that are none")
+        raise pickle.UnpicklingError("invalid items")
     return list(items)
 
 

@@ -58,9 +58,9 @@ class ImportedVideo:
     objects: dict[tuple[str, str], dict[int, RLE]] = field(default_factory=dict)
 
     def add(self, name: str, category: str, frame: int, segmentation: Any, place: str) -> RLE | None:
-        """Add a mask (as `to_rle` takes it) of an object in a frame, several become their union; returns this one.
+        """Add a mask (anything `to_rle` takes) of an object in a frame to those it has there; returns this one.
 
-        UserError where the mask is none, or of another size than the frame; it starts with `place`.
+        Raises UserError, a sentence that begins with `place`, for an invalid mask or one of another size.
         """
         try:
             rle = to_rle(segmentation, self.height, self.width)
@@ -133,8 +133,8 @@ def write_custom(
 ) -> VideoSet:
     """Write `output` and read it back as training will, which proves it whole; returns what was read.
 
-    `categories` are the classes in the order of their ids (default: those that occur, by name). UserError: a class
-    that is not among them, no object at all, or a file that cannot be written.
+    `categories` are the classes in the order of their ids (default: those that occur, by name). Raises UserError for a
+    class that is not among them, no object at all, or a file that cannot be written.
     """
     videos = list(videos)
     found = {category for video in videos for _, category in video.objects}

@@ -1,8 +1,9 @@
 """How far padded clips are from themselves without padding: `python -m scripts.padding_check [--backbone r101]`.
 
-One clip, padded by 1 and 31 pixels and to twice its sides, then a batch of two sizes, on a CPU with the reference
-weights. The last row is what rounding alone does: the clip with its pixels changed by a ten-millionth. `--leak` makes
-the network take padding for picture; `--smooth` gives it ReLUs without a corner, so that none turns by rounding.
+One clip, padded by 1 and 31 pixels and to twice its sides, then a batch of two smaller ones from each alone, on a CPU
+with the reference weights. The last row is what rounding does: the batch from itself, its pixels changed by a
+ten-millionth. `--leak` makes the network take padding for picture; `--smooth` gives it ReLUs without a corner, so that
+none turns by rounding.
 """
 
 from __future__ import annotations
@@ -72,12 +73,13 @@ def report(step: TrainingStep, options: argparse.Namespace) -> None:
         "100 %": (2 * height, 2 * width),
     }.items():
         show(name, distance(answer(clip(1, size, bucket, frames), plain), [alone]))
-    sizes = [(height - 1, width), (height // 2, width // 2)]
+    sizes = [(height - 1, width - 31), (height // 2, width // 2)]
     many = tiny.join([clip(i, some, size, frames) for i, some in enumerate(sizes)])
-    show("batch", distance(answer(many, many), [answer(clip(i, s, s, frames), many) for i, s in enumerate(sizes)]))
-    signs = np.random.default_rng(0).choice([-1, 1], plain.frames.shape)
-    nudged = replace(plain, frames=(plain.frames * (1 + 1e-7 * signs)).astype(np.float32))
-    show("pixels + 1e-7, no padding", distance(answer(nudged, plain), [alone]))
+    together = answer(many, many)
+    show("batch", distance(together, [answer(clip(i, s, s, frames), many) for i, s in enumerate(sizes)]))
+    signs = np.random.default_rng(0).choice([-1, 1], many.frames.shape)
+    nudged = replace(many, frames=(many.frames * (1 + 1e-7 * signs)).astype(np.float32))
+    show("batch, pixels + 1e-7", distance(answer(nudged, many), [together]))
 
 
 NAMES = ("logits", "boxes", "masks")

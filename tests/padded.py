@@ -76,7 +76,11 @@ def distance(together: Answer, alone: Sequence[Answer]) -> Distance:
     turned = []
     for i, one in enumerate(alone):
         for name, theirs in one.outputs.items():
-            ours = of_clip(together.outputs[name], name, i, theirs.shape)
+            ours = together.outputs[name]
+            if len(alone) > 1:
+                ours = np.take(ours, [i], 1 if name.startswith("aux") else 0)
+            if name == "masks":
+                ours = ours[..., : theirs.shape[2], : theirs.shape[3]]
             largest[name] = max(largest.get(name, 0.0), float(np.abs(ours.astype(np.float64) - theirs).max()))
             if name == "masks":
                 turned.append(float(((ours > 0) != (theirs > 0)).mean()))
@@ -92,12 +96,6 @@ def distance(together: Answer, alone: Sequence[Answer]) -> Distance:
         float(np.linalg.norm(list(apart.values())) / np.linalg.norm(list(norms.values()))),
         float(np.mean(turned)),
     )
-
-
-def of_clip(value: np.ndarray, name: str, clip: int, shape: tuple[int, ...]) -> np.ndarray:
-    """One clip's part of a batch's output, of masks what is inside the picture."""
-    mine: np.ndarray = np.take(value, [clip], 1 if name.startswith("aux") else 0)
-    return mine[..., : shape[2], : shape[3]] if name == "masks" else mine
 
 
 def smooth_relu(x: Tensor) -> Tensor:

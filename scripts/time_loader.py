@@ -18,7 +18,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from vistr.data.loader import ClipLoader
-from vistr.data.transforms import Recipe
+from vistr.data.settings import Augmentation
 from vistr.data.videos import VideoSet
 from vistr.data.ytvis import read_ytvis
 
@@ -62,13 +62,13 @@ def write_video(folder: Path, height: int, width: int, num_objects: int) -> Vide
     return read_ytvis(folder / "train.json", folder)
 
 
-def frames_a_second(videos: VideoSet, recipe: Recipe | None, num_clips: int) -> tuple[float, float]:
+def frames_a_second(videos: VideoSet, augmentation: Augmentation | None, num_clips: int) -> tuple[float, float]:
     """Frames a second of the clock, and of the processor's time, of one thread."""
     loader = ClipLoader(
         videos,
         num_frames=NUM_FRAMES,
         batch_size=1,
-        recipe=recipe,
+        augmentation=augmentation,
         short_side=300,
         long_side=540,
         size_divisor=32,
@@ -97,8 +97,8 @@ def main() -> None:
         videos = write_video(Path(folder), height, width, options.objects)
         size = (Path(folder) / videos.videos[0].file_names[0]).stat().st_size
         print(f"frames of {width}x{height}, {size / 1000:.0f} kB each, {options.objects} objects")
-        for name, recipe in (("the paper's augmentation", Recipe()), ("resized only", None)):
-            clock, busy = frames_a_second(videos, recipe, options.clips)
+        for name, augmentation in (("the paper's augmentation", Augmentation()), ("resized only", None)):
+            clock, busy = frames_a_second(videos, augmentation, options.clips)
             print(f"{name}: {clock:.1f} frames/s, {busy:.1f} per second of a core")
 
 

@@ -33,7 +33,7 @@ from scripts.gpu_check import operators  # noqa: E402
 from tests import tiny  # noqa: E402
 from vistr.config import Device  # noqa: E402
 from vistr.layers.dropout import noise_pool  # noqa: E402
-from vistr.models.backbone import BLOCKS, calibrate  # noqa: E402
+from vistr.models.backbones import LAYOUTS, Layout  # noqa: E402
 from vistr.models.build import build_model  # noqa: E402
 from vistr.models.vistr import VisTR  # noqa: E402
 from vistr.runtime.device import use_device  # noqa: E402
@@ -47,7 +47,7 @@ def train(precision: str, **changes: Any) -> VisTR:
     config = tiny.config(device=Device(target="gpu", precision=precision, tf32=True), **changes)
     network = build_model(config, tiny.NUM_CATEGORIES)
     images, context = network.prepare(CLIP.frames, CLIP.padding)
-    calibrate(network.detector.backbone, images, context.sizes)
+    network.detector.backbone.calibrate(images, context.sizes)
     step = tiny.training_step(network)
     result = step(CLIP, noise_pool(0.1, 0, 1), None, 1024.0)
     optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1)
@@ -66,7 +66,7 @@ def train_and_infer(precision: str) -> None:
 
 def dilated_bottlenecks() -> None:
     """What R50 has and the tiny network has not; a block a stage is enough of it."""
-    BLOCKS["r50"] = (1, 1, 1, 1)
+    LAYOUTS["r50"] = Layout((1, 1, 1, 1), bottleneck=True)
     train("fp32", name="r50", dilation=True, pre_norm=True)
 
 

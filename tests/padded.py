@@ -14,7 +14,7 @@ from mindspore import Tensor, ops
 from tests import reference, tiny
 from vistr.data.clips import Batch
 from vistr.losses.supervision import Normalisers
-from vistr.models import backbone, heads, masks, transformer
+from vistr.models import heads, masks, resnet, transformer
 from vistr.models.vistr import VisTR
 from vistr.training.step import TrainingStep
 
@@ -120,6 +120,6 @@ def smooth_relus() -> Iterator[None]:
     some turn, which changes the gradients of a ResNet-50 by up to some thousandths with or without padding.
     """
     with ExitStack() as stack:
-        for module in (backbone, heads, masks, transformer):
+        for module in (resnet, heads, masks, transformer):
             stack.enter_context(patch.object(module, "ops", SmoothOps()))
         yield

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vistr.config import Backbone, Config, Device
+from vistr.config import Config, Device, ResNet
 from vistr.data.clips import Batch, ClipTargets
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
@@ -48,7 +48,7 @@ def original_shapes(backbone: str, num_frames: int) -> dict[str, tuple[int, ...]
 def network(settings: dict[str, Any], device: str = "cpu") -> VisTR:
     """A case's network with the reference weights."""
     backbone = settings["backbone"].replace("resnet", "r")
-    config = Config(num_frames=settings["T"], backbone=Backbone(name=backbone), device=Device(target=device))
+    config = Config(num_frames=settings["T"], backbone=ResNet(name=backbone), device=Device(target=device))
     built = build_model(config)
     shapes = original_shapes(backbone, settings["T"])
     load_torch_state_dict(built, {name: weight(name, shape) for name, shape in shapes.items()})

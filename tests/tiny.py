@@ -9,11 +9,10 @@ import mindspore as ms
 import numpy as np
 
 from tests import reference
-from vistr.config import Backbone, Config, Transformer
+from vistr.config import Config, ResNet, Transformer
 from vistr.data.clips import Batch, ClipTargets
-from vistr.losses.criterion import Weights
-from vistr.losses.matching import Costs
-from vistr.models.backbone import BLOCKS
+from vistr.losses.settings import Loss
+from vistr.models.backbones import Layout, add_resnet
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.runtime.backend import Backend
@@ -22,7 +21,7 @@ from vistr.training.step import TrainingStep
 from vistr.weights import load_torch_state_dict
 from vistr.weights.names import torch_name, torch_shape
 
-BLOCKS["tiny"] = (1, 1, 1, 1)
+add_resnet("tiny", Layout((1, 1, 1, 1)))
 NUM_FRAMES, NUM_INSTANCES, NUM_CATEGORIES = 2, 3, 4
 HEIGHT, WIDTH = 32, 64
 
@@ -42,9 +41,9 @@ def config(**changes: Any) -> Config:
     }
     root: dict[str, Any] = {"num_frames": NUM_FRAMES, "num_instances": NUM_INSTANCES, "seed": 7}
     for key, value in changes.items():
-        owner = next((s for s, kind in ((backbone, Backbone), (transformer, Transformer)) if hasattr(kind, key)), root)
+        owner = next((s for s, kind in ((backbone, ResNet), (transformer, Transformer)) if hasattr(kind, key)), root)
         owner[key] = value
-    return Config(backbone=Backbone(**backbone), transformer=Transformer(**transformer), **root)
+    return Config(backbone=ResNet(**backbone), transformer=Transformer(**transformer), **root)
 
 
 def build(kernels: Backend | None = None, **changes: Any) -> VisTR:
@@ -68,7 +67,7 @@ def state_dict(network: VisTR) -> dict[str, np.ndarray]:
 
 def training_step(network: VisTR, *, aux_losses: bool = True) -> TrainingStep:
     """A step with the paper's losses."""
-    return TrainingStep(network, Weights(), Costs(), no_object_weight=0.1, aux_losses=aux_losses)
+    return TrainingStep(network, Loss(aux_losses=aux_losses))
 
 
 def clip(seed: int, num_objects: int, num_frames: int = NUM_FRAMES, pad_width: int = 0) -> Batch:

@@ -8,8 +8,7 @@ import numpy as np
 
 from scripts.gpu_check.processes import Row
 from tests import reference
-from vistr.losses.criterion import Weights
-from vistr.losses.matching import Costs
+from vistr.losses.settings import Loss
 from vistr.training.step import TrainingStep
 
 SMALLEST_GRADIENT = 1e-5
@@ -25,7 +24,7 @@ def compare(case: str, device: str, slack: float) -> Iterator[Row]:
     for name, tolerance in (("logits", 1e-4), ("boxes", 1e-4), ("masks", 1e-3)):
         worst = float(np.abs(getattr(outputs, name).asnumpy() - arrays[f"pred_{name}"]).max())
         yield row(f"{case}: {name}", worst, tolerance * slack, "largest difference")
-    step = TrainingStep(network, Weights(), Costs(), no_object_weight=0.1, aux_losses=True)
+    step = TrainingStep(network, Loss())
     result = step(batch, None)
     theirs = {ours: numbers["losses"][f"loss_{name}"] for name, ours in reference.LOSS_NAMES.items()}
     theirs["loss"] = numbers["loss"]

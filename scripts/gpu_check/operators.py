@@ -18,10 +18,10 @@ from vistr.layers.linear import Linear
 from vistr.layers.norm import GroupNorm, LayerNorm
 from vistr.layers.resize import resize_bilinear, resize_nearest
 from vistr.losses.boxes import generalised_iou
-from vistr.losses.criterion import mask_losses, negative_log_likelihood
-from vistr.models.backbone import MaxPool
+from vistr.losses.criterion import MASK_LOSSES, mask_losses, negative_log_likelihood, weighted_sum
 from vistr.models.heads import BoxHead
 from vistr.models.masks import AttentionMap
+from vistr.models.resnet import MaxPool
 
 Array = np.ndarray
 Case = tuple[Callable[..., Tensor], list[Array]]
@@ -248,7 +248,6 @@ def _(rng: np.random.Generator) -> Case:
     targets = Tensor((rng.random((2, 3, 40, 64)) < 0.3).astype(np.uint8))
 
     def loss(masks: Tensor) -> Tensor:
-        focal, dice = mask_losses(masks, targets)
-        return focal + dice
+        return weighted_sum(mask_losses(masks, targets), (1.0,) * len(MASK_LOSSES))
 
     return loss, [normal(rng, 2, 3, 10, 16)]

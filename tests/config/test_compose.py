@@ -14,13 +14,13 @@ import pytest
 
 import vistr.config.compose
 from vistr import load_config
-from vistr.config import Config, search_path
+from vistr.config import Config, schema, search_path
 from vistr.config.compose import adopt_checkpoint, from_dict, load_run, to_dict
 from vistr.errors import UserError
 from vistr.files import ROOT
 from vistr.tasks.sources import open_split
 
-OPTIONS = sorted(
+OPTIONS = [f"{group}={name}" for group, options in schema.OPTIONS.items() for name in options] + sorted(
     f"{file.parent.relative_to(ROOT / 'conf')}={file.stem}"
     for file in (ROOT / "conf").rglob("*.yaml")
     if file.parent != ROOT / "conf" and "hydra" not in file.parts and not file.stem.startswith("_")
@@ -105,7 +105,7 @@ def test_the_holdout_follows_the_seed() -> None:
 
 
 def test_runs_to_compare_are_several_paths(files: Path) -> None:
-    runs = load_config(["task=compare", "runs=frames,../else*"]).runs
+    runs = load_config(["task=compare", "runs=frames,../else*"]).task.runs
     assert runs == f"{files / 'frames'},{files.parent / 'else*'}"
 
 
@@ -134,7 +134,7 @@ def test_keys_of_inference_work_without_their_section(files: Path) -> None:
 def test_a_pattern_is_an_input(files: Path) -> None:
     (files / "frames" / "a [1].png").write_text("")
     config = load_config(["task=infer", "checkpoint=weights.ckpt", "input=frames/*.png"])
-    assert config.input == str(files / "frames" / "*.png")
+    assert config.task.input == str(files / "frames" / "*.png")
 
 
 def test_an_address_on_the_hub_stays_as_it_is(files: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vistr.config.run_names import MAX_LENGTH, job_name, run_name
+from vistr.tasks.settings import TASKS
 
 
 def name(*overrides: str, task: str = "train", **paths: str) -> str:
-    return run_name(task, "shapes", "r101", 36, overrides, **paths)
+    return run_name(replace(TASKS[task], **paths), "shapes", "r101", 36, overrides)
 
 
 def test_a_run_is_named_after_its_data_model_and_overrides() -> None:

@@ -11,19 +11,19 @@ import pytest
 from vistr.data import loader as loader_module
 from vistr.data.loader import GROUP, ClipLoader
 from vistr.data.samples import open_frame
+from vistr.data.settings import Augmentation
 from vistr.data.sizes import few_sizes
-from vistr.data.transforms import Recipe
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, clips_of
 
-RECIPE = Recipe(resize_short=(40, 48, 56), resize_long=90, crop_resize_short=(40, 50), crop_min=30, crop_max=48)
+RECIPE = Augmentation(resize_short=[40, 48, 56], resize_long=90, crop_resize_short=[40, 50], crop_min=30, crop_max=48)
 
 
 def make(video_set, **changes) -> ClipLoader:
     settings = {
         "num_frames": 3,
         "batch_size": 2,
-        "recipe": RECIPE,
+        "augmentation": RECIPE,
         "short_side": 32,
         "long_side": 60,
         "size_divisor": 8,
@@ -141,9 +141,9 @@ def test_in_a_step_all_ranks_have_clips_of_one_size(tiny):
     assert_same(resumed, alone[40:])
 
 
-def test_without_a_recipe_clips_are_only_resized(tiny):
+def test_without_a_augmentation_clips_are_only_resized(tiny):
     video_set = tiny(3).read()
-    loader = make(video_set, recipe=None, shuffle=False, batch_size=1, short_side=24, long_side=60)
+    loader = make(video_set, augmentation=None, shuffle=False, batch_size=1, short_side=24, long_side=60)
     batch = next(iter(loader.epoch(0)))
     assert batch.targets[0].size == (24, 32)
     assert batch.targets[0].frames == [1, 2, 0]

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from vistr.data.resampling import Window, frame_steps, reduced_size
+from vistr.data.settings import Augmentation
 from vistr.data.transforms import (
     Flip,
-    Recipe,
     Resize,
     ResizedCrop,
     Step,
@@ -18,10 +18,10 @@ from vistr.data.transforms import (
 )
 
 SIZE = (90, 160)
-RECIPE = Recipe(
-    resize_short=(60, 72, 84),
+RECIPE = Augmentation(
+    resize_short=[60, 72, 84],
     resize_long=140,
-    crop_resize_short=(50, 60, 75),
+    crop_resize_short=[50, 60, 75],
     crop_min=40,
     crop_max=70,
     photometric=False,
@@ -61,8 +61,8 @@ def test_without_the_last_resize_nothing_differs_but_rounding(seed: int) -> None
 
 @pytest.mark.parametrize("seed", range(6))
 def test_distortions_are_those_of_the_frame(seed: int) -> None:
-    recipe = Recipe(resize_short=(60,), resize_long=140, crop_resize_short=())
-    steps = draw_steps(recipe, SIZE, 3, 60, 140, np.random.default_rng(seed))
+    augmentation = Augmentation(resize_short=[60], resize_long=140, crop_resize_short=[])
+    steps = draw_steps(augmentation, SIZE, 3, 60, 140, np.random.default_rng(seed))
     for position in range(3):
         assert difference(steps, position).max() <= 3
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vistr.data.settings import Augmentation
 from vistr.data.sizes import few_sizes, padded_size, sizes_met
-from vistr.data.transforms import Recipe, draw_steps, shown_pixels
+from vistr.data.transforms import draw_steps, shown_pixels
 
-PAPER = Recipe()
-NO_CROP = Recipe(crop_resize_short=())
+PAPER = Augmentation()
+NO_CROP = Augmentation(crop_resize_short=[])
 
 
 @pytest.mark.parametrize(
-    ("recipe", "sides", "expected"),
+    ("augmentation", "sides", "expected"),
     [
         (PAPER, (300, 540), [(320, 320), (320, 480), (480, 320)]),
         (PAPER, (280, 504), [(288, 288), (288, 448), (448, 288)]),
@@ -22,18 +23,20 @@ NO_CROP = Recipe(crop_resize_short=())
         (None, (96, 96), [(96, 96)]),
     ],
 )
-def test_at_most_three_sizes(recipe: Recipe | None, sides: tuple[int, int], expected: list[tuple[int, int]]) -> None:
-    assert list(few_sizes(recipe, *sides, 32)) == expected
+def test_at_most_three_sizes(
+    augmentation: Augmentation | None, sides: tuple[int, int], expected: list[tuple[int, int]]
+) -> None:
+    assert list(few_sizes(augmentation, *sides, 32)) == expected
 
 
-@pytest.mark.parametrize("recipe", [PAPER, NO_CROP, None])
+@pytest.mark.parametrize("augmentation", [PAPER, NO_CROP, None])
 @pytest.mark.parametrize("size", [(720, 1280), (480, 640), (1280, 720), (500, 500), (360, 640)])
-def test_every_clip_fits_and_its_size_is_foreseen(recipe: Recipe | None, size: tuple[int, int]) -> None:
-    sizes = few_sizes(recipe, 300, 540, 32)
-    foreseen = sizes_met([size], recipe, 300, 540, 32, sizes)
+def test_every_clip_fits_and_its_size_is_foreseen(augmentation: Augmentation | None, size: tuple[int, int]) -> None:
+    sizes = few_sizes(augmentation, 300, 540, 32)
+    foreseen = sizes_met([size], augmentation, 300, 540, 32, sizes)
     rng = np.random.default_rng(0)
     for _ in range(200):
-        rows, columns = shown_pixels(draw_steps(recipe, size, 1, 300, 540, rng), *size)
+        rows, columns = shown_pixels(draw_steps(augmentation, size, 1, 300, 540, rng), *size)
         met = padded_size(len(rows), len(columns), 32, sizes)
         assert met in sizes
         assert met in foreseen

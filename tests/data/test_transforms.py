@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vistr.data.settings import Augmentation
 from vistr.data.transforms import (
     Distort,
     Flip,
-    Recipe,
     Resize,
     ResizedCrop,
     draw_steps,
@@ -21,7 +21,7 @@ from vistr.data.transforms import (
 
 HEIGHT, WIDTH = 90, 140
 BOX = (41.0, 23.0, 78.0, 66.0)
-PLAIN = Recipe(resize_short=(60, 70), resize_long=130, photometric=False, crop_resize_short=())
+PLAIN = Augmentation(resize_short=[60, 70], resize_long=130, photometric=False, crop_resize_short=[])
 
 
 def picture() -> tuple[Image.Image, np.ndarray]:
@@ -65,8 +65,10 @@ def test_frame_box_and_mask_move_together(steps):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_drawn_steps_move_frame_box_and_mask_together(seed):
-    recipe = Recipe(resize_short=(60, 130), crop_resize_short=(70, 100), crop_min=50, crop_max=90, photometric=False)
-    steps = draw_steps(recipe, (HEIGHT, WIDTH), 1, 64, 100, np.random.default_rng(seed))
+    augmentation = Augmentation(
+        resize_short=[60, 130], crop_resize_short=[70, 100], crop_min=50, crop_max=90, photometric=False
+    )
+    steps = draw_steps(augmentation, (HEIGHT, WIDTH), 1, 64, 100, np.random.default_rng(seed))
     image, mask = picture()
     rows, columns = shown_pixels(steps, HEIGHT, WIDTH)
     moved_mask = mask[rows][:, columns]
@@ -108,15 +110,15 @@ def test_evaluation_only_resizes():
 
 
 def test_empty_stages_are_skipped():
-    recipe = Recipe(flip=0, resize_short=(), photometric=False, crop_resize_short=())
-    assert draw_steps(recipe, (90, 160), 3, 90, 160, np.random.default_rng(0)) == [Resize((90, 160), (90, 160))]
+    augmentation = Augmentation(flip=0, resize_short=[], photometric=False, crop_resize_short=[])
+    assert draw_steps(augmentation, (90, 160), 3, 90, 160, np.random.default_rng(0)) == [Resize((90, 160), (90, 160))]
 
 
-def test_the_default_recipe_draws_the_originals_stages_within_their_ranges():
+def test_the_default_augmentation_draws_the_originals_stages_within_their_ranges():
     flips = 0
     shorts, crop_shorts, sides = set(), set(), []
     for seed in range(200):
-        steps = draw_steps(Recipe(), (720, 960), 2, 300, 540, np.random.default_rng(seed))
+        steps = draw_steps(Augmentation(), (720, 960), 2, 300, 540, np.random.default_rng(seed))
         flips += isinstance(steps[0], Flip)
         resize, distortion, crop, last = steps[-4:]
         assert isinstance(resize, Resize)
@@ -137,17 +139,17 @@ def test_the_default_recipe_draws_the_originals_stages_within_their_ranges():
 
 
 def test_a_crop_is_no_larger_than_a_small_frame():
-    recipe = Recipe(resize_short=(), photometric=False, crop_resize_short=(40,))
+    augmentation = Augmentation(resize_short=[], photometric=False, crop_resize_short=[40])
     (crop,) = (
         step
-        for step in draw_steps(recipe, (48, 64), 1, 40, 100, np.random.default_rng(0))
+        for step in draw_steps(augmentation, (48, 64), 1, 40, 100, np.random.default_rng(0))
         if isinstance(step, ResizedCrop)
     )
     assert (crop.height, crop.width) == (40, 53)
 
 
 def test_each_frame_is_distorted_in_its_own_way():
-    steps = draw_steps(Recipe(crop_resize_short=()), (48, 64), 8, 48, 64, np.random.default_rng(0))
+    steps = draw_steps(Augmentation(crop_resize_short=[]), (48, 64), 8, 48, 64, np.random.default_rng(0))
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
     seen = {move_frame(steps, image, position).tobytes() for position in range(8)}
     assert len(seen) == 8

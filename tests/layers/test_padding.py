@@ -17,8 +17,8 @@ from vistr.layers.deformable import DeformableConv
 from vistr.layers.norm import GroupNorm
 from vistr.layers.padding import inside_of, sizes_at
 from vistr.layers.resize import resize_bilinear, resize_nearest
-from vistr.losses.criterion import mask_losses
-from vistr.models.backbone import MaxPool
+from vistr.losses.criterion import mask_losses, weighted_sum
+from vistr.models.resnet import MaxPool
 from vistr.runtime import backend
 from vistr.runtime.backend import Backend
 
@@ -184,9 +184,9 @@ def test_mask_losses() -> None:
     truth = (random(1, 2, frames, 40, 36) > 0).astype(np.uint8)
 
     def losses(x: Tensor, truth: np.ndarray, sizes: Tensor | None) -> tuple[Any, np.ndarray]:
-        def total(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            focal, dice = mask_losses(x, Tensor(truth), sizes)
-            return (focal + 2 * dice).sum(), focal, dice
+        def total(x: Tensor) -> tuple[Tensor, ...]:
+            parts = mask_losses(x, Tensor(truth), sizes)
+            return weighted_sum(parts, tuple(range(1, 1 + len(parts)))).sum(), *parts
 
         (_, *parts), gradient = ms.value_and_grad(total, has_aux=True)(x)
         return [part.asnumpy() for part in parts], gradient.asnumpy()

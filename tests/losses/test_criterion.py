@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -9,10 +11,18 @@ from mindspore import Tensor, ops
 
 from tests import reference
 from tests.numeric import random
-from vistr.losses.criterion import Criterion, Weights, mask_losses, negative_log_likelihood
-from vistr.losses.matching import Costs
+from vistr.losses.criterion import (
+    LOSSES,
+    MASK_LOSSES,
+    Criterion,
+    mask_losses,
+    named_losses,
+    negative_log_likelihood,
+    weighted_sum,
+)
+from vistr.losses.settings import Loss
 from vistr.losses.supervision import Normalisers, Supervision, count_boxes, supervise
-from vistr.training.step import matching_errors, name_losses
+from vistr.training.step import matching_errors
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -30,8 +40,7 @@ def test_the_original_criterion(case: str) -> None:
         boxes,
         [truth],
         num_instances=NUM_INSTANCES,
-        no_object_weight=0.1,
-        costs=Costs(),
+        loss=Loss(),
         normalisers=Normalisers(count_boxes([truth]), None),
     )
     pairs = {
@@ -43,7 +52,7 @@ def test_the_original_criterion(case: str) -> None:
 
     inputs = (logits, boxes, arrays["pred_masks"][0])
     (total, by_layer, of_masks), gradients = losses_and_gradients(inputs, supervision)
-    ours = name_losses(np.append(total, by_layer), np.append(0, of_masks))
+    ours = named_losses(np.append(total, by_layer), np.append(0, of_masks))
     ours |= matching_errors(logits[0], supervision.classes[0], [truth])
     theirs = dict(zip(("ce", "bbox", "giou", "mask", "dice"), ("class", "box", "giou", "mask", "dice"), strict=True))
     assert ours["loss"] == pytest.approx(numbers["loss"], rel=1e-5)
@@ -59,7 +68,7 @@ def losses_and_gradients(
     inputs: tuple[np.ndarray, ...], supervision: Supervision
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The criterion's results and the total's gradients; of all masks, the matched sequences' are picked."""
-    criterion, rows = Criterion(Weights()), supervision.query_rows
+    criterion, rows = Criterion(Loss()), supervision.query_rows
     of_queries, of_masks = ([Tensor(a) for a in arrays] for arrays in (supervision[:4], supervision[6:]))
 
     def forward(logits: Tensor, boxes: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -75,7 +84,8 @@ def losses_and_gradients(
 @pytest.mark.parametrize("sums_natively", [False, True])
 def test_focal_and_dice_losses_follow_their_formulas(sums_natively: bool) -> None:
     logits, truth = random(0, 2, 3, 4, 5), (random(1, 2, 3, 4, 5) > 0).astype(np.uint8)
-    focal, dice = (x.asnumpy() for x in mask_losses(Tensor(logits), Tensor(truth), sums_natively=sums_natively))
+    losses = mask_losses(Tensor(logits), Tensor(truth), sums_natively=sums_natively)
+    focal, dice = (dict(zip(MASK_LOSSES, losses, strict=True))[name].asnumpy() for name in ("mask", "dice"))
     assert focal.shape == dice.shape == (2, 3)
     probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
     of_truth = np.where(truth == 1, probability, 1 - probability)
@@ -90,8 +100,7 @@ def test_logits_far_out_give_finite_losses_and_gradients(logit: float) -> None:
     truth = Tensor(np.array([[[[0, 1], [1, 0]]]], np.uint8))
 
     def total(masks: Tensor) -> Tensor:
-        focal, dice = mask_losses(masks, truth)
-        return (focal + dice).sum()
+        return weighted_sum(mask_losses(masks, truth), (1.0,) * len(MASK_LOSSES)).sum()
 
     loss, gradient = ms.value_and_grad(total)(Tensor(np.full((1, 1, 2, 2), logit, np.float32)))
     assert np.isfinite(loss.asnumpy())
@@ -102,3 +111,19 @@ def test_cross_entropy_of_every_query() -> None:
     logits, classes = random(0, 2, 3, 5), np.array([[0, 4, 2], [1, 1, 3]], np.int32)
     expected = np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, classes[..., None], -1)[..., 0]
     np.testing.assert_allclose(negative_log_likelihood(Tensor(logits), Tensor(classes)).asnumpy(), expected, rtol=1e-5)
+
+
+def test_every_loss_has_a_weight_in_the_settings_and_every_weight_a_loss() -> None:
+    weights = {field.name.removesuffix("_weight") for field in fields(Loss) if field.name.endswith("_weight")}
+    assert weights == {*LOSSES, "no_object"}
+
+
+def test_a_new_mask_loss_is_weighted_and_named_by_its_line_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        MASK_LOSSES, "dice", lambda x, y, probability, inside, pixels, natively: probability.sum(1) * 0 + 2
+    )
+    ones = Tensor(np.ones((1, 1, 4, 4), np.uint8))
+    _, parts = Criterion(Loss()).of_masks(
+        Tensor(np.zeros((1, 1, 1, 1), np.float32)), ones, Tensor(np.ones((1, 1), np.float32))
+    )
+    assert named_losses(np.zeros(4), np.append(0, parts.asnumpy()))["dice"] == 2

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from vistr.data.clips import ClipTargets
-from vistr.losses.matching import Costs, match_sequences
+from vistr.losses.matching import match_sequences
+from vistr.losses.settings import Loss
 from vistr.losses.supervision import Normalisers, Supervision, bucket, count_boxes, supervise
 
 NUM_LOGITS, NO_OBJECT = 7, 6
@@ -40,8 +43,7 @@ def supervise_clip(targets: ClipTargets, logits: np.ndarray, boxes: np.ndarray, 
         boxes[None, None],
         [targets],
         num_instances=num_instances,
-        no_object_weight=0.1,
-        costs=Costs(),
+        loss=Loss(),
         normalisers=Normalisers(max(1, count_boxes([targets])), None),
     )
     return supervision
@@ -52,7 +54,7 @@ def test_frames_of_an_object_are_its_own_when_objects_match_in_crossed_order() -
     brief, lasting = [True, False, False], [True, True, True]
     targets = truth([2, 3], [LEFT, RIGHT], [brief, lasting])
     logits, boxes = predictions(3, [(3, RIGHT), (2, LEFT)])
-    match = match_sequences(logits, boxes, targets, Costs())
+    match = match_sequences(logits, boxes, targets, Loss())
     assert (match.slots.tolist(), match.objects.tolist()) == ([0, 1], [1, 0])
 
     supervision = supervise_clip(targets, logits, boxes, 2)
@@ -73,7 +75,7 @@ def test_frames_of_an_object_are_its_own_when_objects_match_in_crossed_order() -
 def test_more_objects_than_slots_leave_the_dearest_unmatched() -> None:
     targets = truth([2, 4, 3], [LEFT, (0.5, 0.5, 0.1, 0.1), RIGHT], [[True, True]] * 3)
     logits, boxes = predictions(2, [(3, RIGHT), (2, LEFT)])
-    match = match_sequences(logits, boxes, targets, Costs())
+    match = match_sequences(logits, boxes, targets, Loss())
     assert dict(zip(match.slots.tolist(), match.objects.tolist(), strict=True)) == {0: 2, 1: 0}
     supervision = supervise_clip(targets, logits, boxes, 2)
     assert supervision.classes.ravel().tolist() == [3, 2, 3, 2]
@@ -84,12 +86,17 @@ def test_more_objects_than_slots_leave_the_dearest_unmatched() -> None:
 def test_a_clip_without_objects_asks_for_no_object_everywhere() -> None:
     targets = truth([], [], np.zeros((0, 2)))
     logits, boxes = predictions(2, [(3, RIGHT), (2, LEFT)])
-    assert len(match_sequences(logits, boxes, targets, Costs()).slots) == 0
+    assert len(match_sequences(logits, boxes, targets, Loss()).slots) == 0
     supervision = supervise_clip(targets, logits, boxes, 2)
     assert (supervision.classes == NO_OBJECT).all()
     np.testing.assert_allclose(supervision.class_weights, 0.25)
     assert supervision.masks.shape == (1, 2, 4, 8)
     assert supervision.box_weights.sum() == supervision.mask_weights.sum() == 0
+
+
+def only(**cost: float) -> Loss:
+    """One of the matching costs alone."""
+    return replace(Loss(class_cost=0, box_cost=0, iou_cost=0), **cost)
 
 
 def test_every_cost_has_its_say() -> None:
@@ -98,7 +105,7 @@ def test_every_cost_has_its_say() -> None:
     thin = (LEFT[0], LEFT[1], LEFT[2] - 0.1, LEFT[3] + 0.1)
     near = (LEFT[0] + 0.04, LEFT[1], LEFT[2], LEFT[3])
     logits, boxes = predictions(1, [(2, RIGHT), (3, near), (3, thin)])
-    for costs, slot in ((Costs(1, 0, 0), 0), (Costs(0, 1, 0), 1), (Costs(0, 0, 1), 1)):
+    for costs, slot in ((only(class_cost=1), 0), (only(box_cost=1), 1), (only(iou_cost=1), 1)):
         assert match_sequences(logits, boxes, targets, costs).slots.tolist() == [slot]
 
 
@@ -106,8 +113,8 @@ def test_logits_that_are_not_numbers_still_match() -> None:
     # The loss of such a step is not finite either: it is there that training stops, with a sentence.
     logits, boxes = predictions(2, [(3, RIGHT), (2, LEFT)])
     targets = truth([2], [LEFT], [[True, True]])
-    assert len(match_sequences(np.full_like(logits, np.nan), boxes, targets, Costs()).slots) == 1
-    assert len(match_sequences(logits, np.full_like(boxes, np.nan), targets, Costs()).slots) == 1
+    assert len(match_sequences(np.full_like(logits, np.nan), boxes, targets, Loss()).slots) == 1
+    assert len(match_sequences(logits, np.full_like(boxes, np.nan), targets, Loss()).slots) == 1
 
 
 def test_class_weights_are_shared_by_the_batch() -> None:
@@ -118,8 +125,7 @@ def test_class_weights_are_shared_by_the_batch() -> None:
         np.stack([boxes, boxes])[None],
         clips,
         num_instances=3,
-        no_object_weight=0.1,
-        costs=Costs(),
+        loss=Loss(),
         normalisers=Normalisers(count_boxes(clips), None),
     )
     assert [len(m.slots) for m in matches] == [1, 2]

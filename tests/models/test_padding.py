@@ -10,12 +10,12 @@ from tests import tiny
 from tests.padded import Answer, Distance, Size, clip, distance, smooth_relus
 from vistr.config import Device
 from vistr.losses.supervision import Normalisers, count_boxes
-from vistr.models.backbone import BLOCKS
+from vistr.models.backbones import Layout, add_resnet
 
 BUCKET = (64, 96)
 # Padded by nothing, by 1 and 31 pixels, and by as much again as the picture.
 SIZES = [(64, 96), (63, 65), (32, 48)]
-BLOCKS["tiny50"] = BLOCKS["tiny"]
+add_resnet("tiny50", Layout((1, 1, 1, 1), bottleneck=True))
 SMALL: dict[str, tuple[dict[str, Any], list[Size]]] = {
     "basic blocks, dilated head": ({}, SIZES),
     "bottlenecks, dilated backbone, dense head": (

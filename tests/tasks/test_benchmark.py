@@ -15,12 +15,13 @@ from PIL import Image
 from tests import tiny
 from vistr import load_config
 from vistr.benchmark.measure import STEP_PARTS, matmul_rates
-from vistr.config import Config, Task
+from vistr.config import Config
 from vistr.data.clips import Batch
 from vistr.errors import UserError
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.tasks import benchmark
+from vistr.tasks.settings import Benchmark
 from vistr.training.step import StepResult
 
 BIG = (64, 96)
@@ -48,9 +49,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
     monkeypatch.setattr(benchmark, "measure_apart", apart)
     monkeypatch.setattr(benchmark, "build_model", lambda *arguments: tiny.eager(build_model(*arguments)))
-    monkeypatch.setattr(benchmark, "make_step", lambda config, model: StandInStep(model))
+    monkeypatch.setattr(benchmark, "TrainingStep", lambda model, loss: StandInStep(model))
     monkeypatch.setattr(benchmark.measuring, "matmul_rates", lambda: matmul_rates(size=64, repeats=1))
-    task = Task("benchmark", height=32, width=64, repeats=1, sweep_frames=[1, 2], sweep_heights=[32, 64])
+    task = Benchmark(height=32, width=64, repeats=1, sweep_frames=[1, 2], sweep_heights=[32, 64])
     monkeypatch.chdir(tmp_path)
     return tiny.config(
         name="r10",
@@ -110,7 +111,9 @@ def test_the_configured_point_must_be_measured(config: Config) -> None:
         benchmark.run(config)
 
 
-@pytest.mark.parametrize(("change", "key"), [({"num_instances": 0}, "traceback"), ({"checkpoint": "gone"}, "mistake")])
+@pytest.mark.parametrize(
+    ("change", "key"), [({"num_instances": 0}, "traceback"), ({"task": Benchmark(checkpoint="gone")}, "mistake")]
+)
 def test_a_process_that_fails_says_why(change: dict[str, Any], key: str) -> None:
     config = replace(load_config(["task=benchmark", "backbone=r10", "transformer=small", "num_frames=1"]), **change)
     answer = benchmark.measure_apart(config, "network", limit_minutes=2)
@@ -119,9 +122,9 @@ def test_a_process_that_fails_says_why(change: dict[str, Any], key: str) -> None
 
 
 def test_a_point_of_the_sweep_drops_what_belongs_to_the_configured_one() -> None:
-    config = replace(load_config(["task=benchmark", "num_frames=6", "task.repeats=9"]), checkpoint="some")
+    config = Config(num_frames=6, task=Benchmark(repeats=9, checkpoint="some"))
     other = benchmark.at_point(config, 2, 64, 96)
-    assert (other.num_frames, benchmark.frame_size(other), other.checkpoint) == (2, (64, 96), None)
+    assert (other.num_frames, benchmark.frame_size(other), other.task.checkpoint) == (2, (64, 96), None)
     assert other.task.repeats == benchmark.SWEEP_REPEATS
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from vistr.errors import UserError
 from vistr.models.vistr import VisTR
 from vistr.tasks import average, convert
 from vistr.tasks import inspect as inspecting
+from vistr.tasks.settings import Average, Convert, Inspect
 from vistr.weights.checkpoint import load_weights, read_checkpoint
 from vistr.weights.initial import load_initial
 
@@ -26,8 +28,8 @@ def trained() -> VisTR:
     return tiny.model(num_instances=10)
 
 
-def convert_file(source: Path, output: Path, **changes: object) -> Path:
-    config = tiny.config(num_instances=10, input=str(source), output=str(output), **changes)
+def convert_file(source: Path, output: Path, **changes: Any) -> Path:
+    config = tiny.config(num_instances=10, task=Convert(input=str(source), output=str(output), **changes))
     assert convert.run(config) == {}
     return output
 
@@ -81,7 +83,7 @@ def test_inspecting_says_what_there_is(trained: VisTR, tmp_path: Path, caplog: p
     save_file(resnet(tiny.state_dict(trained)), tmp_path / "resnet.safetensors")
     with caplog.at_level(logging.INFO):
         for path in (checkpoint, tmp_path / "resnet.safetensors"):
-            inspecting.run(Config(checkpoint=str(path)))
+            inspecting.run(Config(task=Inspect(checkpoint=str(path))))
     for sentence in (
         "a vistr checkpoint, safetensors",
         "1 + 2 layers, width 96, 2 heads, feed-forward 32",
@@ -102,7 +104,7 @@ def test_an_average_is_the_mean_and_describes_itself(trained: VisTR, tmp_path: P
         save_file({name: value * epoch for name, value in arrays.items()}, tmp_path / "a.safetensors")
         convert_file(tmp_path / "a.safetensors", tmp_path / "checkpoints" / f"epoch_00{epoch}.safetensors")
     for name, value in (("run", str(tmp_path)), ("pattern", str(tmp_path / "checkpoints" / "epoch_*"))):
-        average.run(Config(input=value, output=str(tmp_path / f"{name}.safetensors")))
+        average.run(Config(task=Average(input=value, output=str(tmp_path / f"{name}.safetensors"))))
         mean = read_checkpoint(tmp_path / f"{name}.safetensors")
         assert mean.metadata.origin == "average of epoch_001.safetensors, epoch_002.safetensors"
         network = tiny.build(num_instances=10)
@@ -114,9 +116,9 @@ def test_an_average_is_the_mean_and_describes_itself(trained: VisTR, tmp_path: P
 def test_what_cannot_be_averaged_is_named(trained: VisTR, tmp_path: Path) -> None:
     for name, network in (("a", trained), ("b", tiny.build(num_instances=10, num_decoder_layers=1))):
         save_file(tiny.state_dict(network), tmp_path / f"{name}.safetensors")
-    config = Config(input=str(tmp_path / "*.safetensors"), output=str(tmp_path / "mean"))
+    config = Config(task=Average(input=str(tmp_path / "*.safetensors"), output=str(tmp_path / "mean")))
     with pytest.raises(UserError, match=r"b\.safetensors is another network than the ones before it: .*layers\.1"):
         average.run(config)
-    config.input = str(tmp_path / "a*")
+    config = Config(task=Average(input=str(tmp_path / "a*"), output=str(tmp_path / "mean")))
     with pytest.raises(UserError, match=r"matches only .*a\.safetensors: averaging needs two"):
         average.run(config)

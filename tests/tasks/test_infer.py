@@ -61,10 +61,10 @@ def predictor(checkpoint: Path) -> Predictor:
 def compiled(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the task take that predictor instead of compiling its own."""
 
-    def make(config: Config, _: Any) -> Predictor:
+    def make(config: Config, _: Any, min_score: float) -> Predictor:
         settings: ClipSettings = predictor.settings
         model: VisTR = predictor.model
-        return Predictor(model, settings, categories=predictor.categories, min_score=config.task.min_score)
+        return Predictor(model, settings, categories=predictor.categories, min_score=min_score)
 
     monkeypatch.setattr(vistr.tasks.infer, "make_predictor", make)
 

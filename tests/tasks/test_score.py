@@ -5,28 +5,26 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from vistr.config import Config
 from vistr.errors import UserError
 from vistr.tasks.score import run
+from vistr.tasks.settings import Score
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> SimpleNamespace:
+def config(tmp_path: Path) -> Config:
     archive = Path(__file__).parents[1] / "data/ytvis_eval/cases.json.gz"
     case = json.loads(gzip.decompress(archive.read_bytes()))["probes/area_exactly_128sq"]
     (tmp_path / "gt.json").write_text(json.dumps(case["gt"]))
     (tmp_path / "results.json").write_text(json.dumps(case["results"]))
-    return SimpleNamespace(
-        annotations=str(tmp_path / "gt.json"),
-        results=str(tmp_path / "results.json"),
-        run_dir=str(tmp_path / "run"),
-    )
+    task = Score(annotations=str(tmp_path / "gt.json"), results=str(tmp_path / "results.json"))
+    return Config(task=task, run_dir=str(tmp_path / "run"))
 
 
-def test_score_prints_the_table_and_writes_metrics(config: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_score_prints_the_table_and_writes_metrics(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     figures = run(config)
     assert figures["APs"] > 0.99
     assert figures["APm"] > 0.99
@@ -37,14 +35,7 @@ def test_score_prints_the_table_and_writes_metrics(config: SimpleNamespace, caps
     assert written["warnings"] == []
 
 
-@pytest.mark.parametrize("key", ["annotations", "results"])
-def test_score_says_which_file_it_needs(config: SimpleNamespace, key: str) -> None:
-    setattr(config, key, None)
-    with pytest.raises(UserError, match=f"needs {key}="):
-        run(config)
-
-
-def test_a_run_folder_that_cannot_be_written_is_named(config: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_run_folder_that_cannot_be_written_is_named(config: Config, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     config.run_dir = str(tmp_path / "file" / "run")
     with pytest.raises(UserError, match=r"metrics\.json cannot be written"):

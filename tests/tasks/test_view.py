@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from tests.drawing.browser import Browser, browser
-from vistr.config import Config, Dataset, Task
+from vistr.config import Config, Dataset
 from vistr.data.segmentation import encode, to_json
 from vistr.errors import UserError
 from vistr.evaluation.pairing import VideoPairs
+from vistr.tasks.settings import View
 from vistr.tasks.view import rank, run
 
 __all__ = ["browser"]
@@ -53,11 +54,11 @@ def folder(tmp_path: Path) -> Path:
 
 def config(folder: Path, images: str | None = None, **task: Any) -> Config:
     return Config(
-        annotations=str(folder / "truth.json"),
-        results=str(folder / "results.json"),
         run_dir=str(folder / "run"),
         dataset=Dataset(images=images),
-        task=Task(name="view", **task),
+        task=View(
+            annotations=str(folder / "truth.json"), results=str(folder / "results.json"), **{"min_score": 0.0, **task}
+        ),
     )
 
 

@@ -15,12 +15,13 @@ from tests import tiny
 from vistr.config import Device
 from vistr.data.clips import Batch
 from vistr.layers.dropout import noise_pool
+from vistr.losses.criterion import named_losses
 from vistr.losses.matching import Match
 from vistr.losses.supervision import Supervision, group_normalisers, supervise
 from vistr.models.vistr import VisTR, image_rows
 from vistr.runtime.backend import GPU_LIMITS
 from vistr.training import step as module
-from vistr.training.step import StepResult, TrainingStep, matching_errors, name_losses
+from vistr.training.step import StepResult, TrainingStep, matching_errors
 
 CLIP, OTHER = tiny.clip(0, 2), tiny.clip(2, 2, pad_width=32)
 
@@ -170,7 +171,7 @@ def test_noise_changes_the_loss_and_the_same_noise_gives_it_again(step: Training
 
 def test_losses_have_names_by_layer() -> None:
     by_layer = np.arange(6).reshape(2, 3)
-    assert name_losses(np.append(9.0, by_layer), np.array([0, 7, 8])) == {
+    assert named_losses(np.append(9.0, by_layer), np.array([0, 7, 8])) == {
         "loss": 9, "class_0": 0, "box_0": 1, "giou_0": 2, "class": 3, "box": 4, "giou": 5, "mask": 7, "dice": 8,
     }  # fmt: skip
 

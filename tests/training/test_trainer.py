@@ -17,8 +17,8 @@ from tests import tiny
 from vistr.data.clips import Batch
 from vistr.data.layouts import find_layout
 from vistr.data.loader import ClipLoader
+from vistr.data.settings import Augmentation
 from vistr.data.shapes import write_shapes
-from vistr.data.transforms import Recipe
 from vistr.data.videos import VideoSet
 from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
@@ -138,7 +138,7 @@ class Setup:
             self.videos,
             num_frames=tiny.NUM_FRAMES,
             batch_size=1,
-            recipe=Recipe(resize_short=(), crop_resize_short=()),
+            augmentation=Augmentation(resize_short=[], crop_resize_short=[]),
             short_side=tiny.HEIGHT,
             long_side=tiny.WIDTH,
             size_divisor=32,

@@ -7,7 +7,7 @@ import pytest
 
 from tests import reference, tiny
 from tests.numeric import random
-from vistr.config import Backbone, Config
+from vistr.config import Config, ResNet
 from vistr.models.build import build_model
 from vistr.runtime.device import use_device
 from vistr.weights.names import (
@@ -23,7 +23,7 @@ from vistr.weights.names import (
 @pytest.mark.parametrize("backbone", ["r50", "r101"])
 def test_every_entry_of_the_original_has_its_parameter(backbone: str) -> None:
     use_device("cpu")
-    network = build_model(Config(num_frames=4, backbone=Backbone(name=backbone)))
+    network = build_model(Config(num_frames=4, backbone=ResNet(name=backbone)))
     ours = {torch_name(p.name): torch_shape(p.name, tuple(p.shape)) for p in network.get_parameters()}
     assert ours == reference.original_shapes(backbone, 4)
 

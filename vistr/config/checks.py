@@ -1,12 +1,15 @@
-"""What types and ranges cannot say of network, schedule and data: missing files, keys that contradict each other."""
+"""Whether a whole configuration holds together: every section by itself, the task's needs, and the dataset's files."""
 
 from __future__ import annotations
 
-from vistr.config.ranges import check_ranges
+import difflib
+from pathlib import Path
+
 from vistr.config.schema import Config
 from vistr.config.sizes import evaluation_size
-from vistr.config.task_checks import check_task, require_file, require_folder
-from vistr.errors import UserError
+from vistr.errors import UserError, shortened
+from vistr.knobs import check_section
+from vistr.tasks.settings import Task, Train, require_file
 
 
 def check(config: Config, *, with_dataset: bool = True) -> None:
@@ -15,34 +18,21 @@ def check(config: Config, *, with_dataset: bool = True) -> None:
     `with_dataset=False` leaves out the dataset's own files and splits, which nobody needs who only builds a network;
     evaluation learns its dataset from the checkpoint, after the configuration is composed.
     """
-    check_ranges(config)
-    _check_model(config)
-    _check_schedule(config)
-    check_task(config)
+    check_section(config)
+    _check_evaluation_size(config)
+    for key in ("resume", "init"):
+        if getattr(config, key) is not None and not isinstance(config.task, Train):
+            task = config.task.name
+            hint = "the weights to use are checkpoint=, those to convert input="
+            raise UserError(f"{key}= belongs to task=train and has no effect on task={task}; {hint}.")
+    require_figure(config.task, config.optimize, config.optimizer.ema)
+    config.task.check_inputs(config)
     # The others read nothing of the dataset but its clip size.
     if with_dataset and config.task.name in ("train", "evaluate"):
         check_dataset(config)
 
 
-def _check_model(config: Config) -> None:
-    transformer = config.transformer
-    width, heads = transformer.hidden_dim, transformer.num_heads
-    if width % heads:
-        raise UserError(
-            f"transformer.hidden_dim={width} is not a multiple of transformer.num_heads={heads}: "
-            "every head needs the same number of channels."
-        )
-    if width % 96:
-        raise UserError(
-            f"transformer.hidden_dim={width} is not a multiple of 96: the position code (three axes of sine "
-            "and cosine) and the mask head (width halved up to five times) need that."
-        )
-    for key in ("backbone", "dataset"):
-        section = getattr(config, key)
-        if section.short_side > section.long_side:
-            raise UserError(
-                f"{key}.short_side={section.short_side} is larger than {key}.long_side={section.long_side}."
-            )
+def _check_evaluation_size(config: Config) -> None:
     size = evaluation_size(config)
     if size.long_side is not None and size.short_side > size.long_side:
         raise UserError(
@@ -51,29 +41,18 @@ def _check_model(config: Config) -> None:
         )
 
 
-def _check_schedule(config: Config) -> None:
-    optimizer = config.optimizer
-    if optimizer.drop_epoch is not None and optimizer.drop_epoch > optimizer.epochs:
-        raise UserError(
-            f"optimizer.drop_epoch={optimizer.drop_epoch} lies after the end, optimizer.epochs="
-            f"{optimizer.epochs}: set both, or optimizer.drop_epoch=null to keep the learning rate."
-        )
-    if optimizer.drop_factor > 1:
-        raise UserError(
-            f"optimizer.drop_factor={optimizer.drop_factor} is out of range: "
-            "it multiplies the learning rate at optimizer.drop_epoch and must not exceed 1."
-        )
-    if optimizer.max_steps is not None and optimizer.warmup_steps >= optimizer.max_steps:
-        raise UserError(
-            f"optimizer.warmup_steps={optimizer.warmup_steps} leaves nothing of "
-            f"optimizer.max_steps={optimizer.max_steps}."
-        )
-    augmentation = config.dataset.augmentation
-    if augmentation.crop_min > augmentation.crop_max:
-        raise UserError(
-            f"dataset.augmentation.crop_min={augmentation.crop_min} is larger than "
-            f"dataset.augmentation.crop_max={augmentation.crop_max}."
-        )
+def require_figure(task: Task, optimize: str, ema: float | None) -> None:
+    """UserError where `optimize` names no figure that the runs of a task will have; its default stands for none."""
+    if not task.figures or optimize == "AP":
+        return
+    if optimize not in task.figures:
+        plain = [name for name in task.figures if not name.startswith("ema_")]
+        same = [name for name in task.figures if name.lower() == optimize.lower()]
+        near = same or difflib.get_close_matches(optimize, task.figures, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"these are {', '.join(plain)}."
+        raise UserError(f"optimize={shortened(optimize)} is no figure of task={task.name}: {hint}")
+    if optimize.startswith("ema_") and ema is None:
+        raise UserError(f"optimize={optimize} needs averaged weights: set optimizer.ema=, such as 0.999.")
 
 
 def check_dataset(config: Config) -> None:
@@ -89,10 +68,15 @@ def check_dataset(config: Config) -> None:
             "dataset=custom needs dataset.annotations=<file.json> and dataset.images=<folder of the videos' frames>."
         )
     if explicit:
-        require_file(config, "dataset.annotations", "the annotation file")
-        require_folder(config, "dataset.images", "the folder of the videos' frames")
+        file, folder = str(dataset.annotations), str(dataset.images)
+        require_file("dataset.annotations", file, "the annotation file")
+        if not Path(folder).is_dir():
+            raise UserError(f"dataset.images={folder}: there is no such folder (the folder of the videos' frames).")
     elif dataset.name != "shapes":
-        require_folder(config, "dataset.root", f"the folder {dataset.name} lies in")
+        if not dataset.root:
+            raise UserError(f"dataset={dataset.name} needs dataset.root=, the folder {dataset.name} lies in.")
+        if not Path(dataset.root).is_dir():
+            raise UserError(f"dataset.root={dataset.root}: there is no such folder (the one {dataset.name} lies in).")
     if dataset.name in ("shapes", "custom") and dataset.split in ("valid", "test"):
         raise UserError(f"dataset.split={dataset.split}: {dataset.name} has no such split, only holdout and train.")
     if config.task.name == "evaluate" and dataset.split == "holdout" and dataset.holdout == 0:

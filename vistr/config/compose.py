@@ -20,16 +20,16 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vistr.config import overrides as typed
 from vistr.config.checks import check
 from vistr.config.command import Sources
-from vistr.config.explanations import explain, no_such_key, unknown_key
+from vistr.config.explanations import explain, no_such_key, unknown_key, without_other_tasks_keys
 from vistr.config.resuming import lay_over, run_of
 from vistr.config.run_names import override_key, register_resolvers
-from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS, Config
+from vistr.config.schema import OPTIONS, PATH_KEYS, PATH_LIST_KEYS, POLYMORPHIC, Config
 from vistr.config.search_path import register_studies
 from vistr.config.stored import keep_from_writing, plain_config
 from vistr.errors import UserError, shortened
@@ -55,7 +55,17 @@ def prepare(sources: Sources | None = None) -> None:
     global _sources
     if sources is not None:
         _sources = sources
-    ConfigStore.instance().store("schema", Config)
+    store = ConfigStore.instance()
+    schema = OmegaConf.structured(Config)
+    for section in POLYMORPHIC:
+        schema[section] = MISSING  # the option brings its class
+    store.store("schema", schema)
+    for group, options in OPTIONS.items():
+        for name, option in options.items():
+            section = OmegaConf.structured(option)
+            if group == "task":
+                OmegaConf.set_struct(section, False)  # a study may set keys of its training's: see `_to_dataclasses`
+            store.store(name, section, group=group)
     register_resolvers()
     register_studies()
 
@@ -169,6 +179,7 @@ def _keep_of_dataset(dataset: DictConfig, before: DictConfig) -> None:
 
 
 def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, list[str]]:
+    without_other_tasks_keys(composed, overrides)
     unknown = unknown_key(composed)
     if unknown is not None:
         raise UserError(no_such_key(unknown))
@@ -225,6 +236,7 @@ def conversion_errors(overrides: Sequence[str]) -> Iterator[None]:
 
 
 def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
+    without_other_tasks_keys(composed, overrides)
     key = unknown_key(composed)
     if key is not None:
         raise UserError(no_such_key(key))
@@ -233,7 +245,7 @@ def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
     for path_key in PATH_KEYS:
         section, _, name = path_key.rpartition(".")
         owner = getattr(config, section) if section else config
-        value = getattr(owner, name)
+        value = getattr(owner, name, None)
         if value and not is_remote(value):
             paths = value.split(",") if path_key in PATH_LIST_KEYS else [value]
             setattr(owner, name, ",".join(os.path.abspath(os.path.expanduser(path)) for path in paths))

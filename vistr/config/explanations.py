@@ -10,14 +10,15 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vistr.config.schema import Augmentation, Backbone, Config, Dataset, Device, Loss, Optimizer, Task, Transformer
-from vistr.errors import shortened
+from vistr.config.run_names import override_key
+from vistr.config.schema import Config
+from vistr.errors import UserError, shortened
 from vistr.files import PROGRAM
+from vistr.knobs import fields_of
+from vistr.tasks.settings import TASKS
 
-_SECTIONS = (Augmentation, Backbone, Dataset, Device, Loss, Optimizer, Task, Transformer)
-_GROUPS = ("dataset/augmentation", "backbone", "dataset", "device", "loss", "optimizer", "task", "transformer")
 _WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -96,7 +97,7 @@ def _reference_trouble(text: str, overrides: Sequence[str]) -> str | None:
     if "Recursive interpolation" in text or "recursion" in text:
         return f"{key} refers to itself."
     group = key.partition("=")[0]
-    if "${" in key and (type_of(group) in _SECTIONS or group == "experiments"):
+    if "${" in key and (dataclasses.is_dataclass(type_of(group)) or group == "experiments"):
         return f"{key} does not name an option: {group} takes one by its name, as {group}=<option>."
     return None
 
@@ -132,7 +133,7 @@ def no_such_key(key: str, source: str = "") -> str:
     section, _, last = key.rpartition(".")
     known = [f"{prefix}.{name}" if prefix else name for prefix, names in sections.items() for name in names]
     same = [name for name in known if name.rpartition(".")[2] == last]
-    groups = (*_GROUPS, "experiments") if not section else ()
+    groups = () if section else ("experiments",)
     near = difflib.get_close_matches(last, [*sections.get(section, ()), *groups], n=1)
     if same or near:
         hint = f"did you mean {same[0] if same else f'{section}.{near[0]}'.lstrip('.')}?"
@@ -143,23 +144,44 @@ def no_such_key(key: str, source: str = "") -> str:
     return f"There is no key {shortened(key)}{source}: {hint}"
 
 
-def unknown_key(composed: DictConfig) -> str | None:
-    """The first key of a composed configuration that the schema lacks (`+key=value` can add one)."""
-    for section, known in _sections(Config):
-        node: Any = composed
-        for name in filter(None, section.split(".")):
-            node = node[name]
-        for name in node:
-            if name not in known:
-                return f"{section}.{name}" if section else str(name)
+def unknown_key(composed: DictConfig, at: str = "") -> str | None:
+    """The first key of a composed configuration that its classes lack (`+key=value` can add one)."""
+    known = get_type_hints(OmegaConf.get_type(composed))
+    for name in map(str, composed):
+        if name not in known:
+            return at + name
+        key = unknown_key(composed[name], f"{at}{name}.") if dataclasses.is_dataclass(known[name]) else None
+        if key is not None:
+            return key
     return None
+
+
+def without_other_tasks_keys(composed: DictConfig, overrides: Sequence[str]) -> None:
+    """Take keys of other tasks out of a composed task's section: a study sets those of its training, for all.
+
+    Raises UserError where such a key was typed.
+    """
+    task, own = composed.task, get_type_hints(OmegaConf.get_type(composed.task))
+    typed = {override_key(one) for one in overrides}
+    for key in [str(key) for key in task if key not in own and type_of(f"task.{key}") is not None]:
+        if f"task.{key}" in typed:
+            raise UserError(_of_another_task(key, task.name))
+        with open_dict(task):
+            del task[key]
+
+
+def _of_another_task(key: str, task: str) -> str:
+    fields = {one.name: field for one in TASKS.values() for field in dataclasses.fields(one) if field.name == key}
+    theirs = " and ".join(f"task={name}" for name in fields)
+    hints = [field.metadata["instead"] for field in fields.values() if field.metadata.get("instead")]
+    return f"{key}= belongs to {theirs} and has no effect on task={task}{'; ' * bool(hints)}{''.join(hints[:1])}."
 
 
 def type_of(key: str) -> Any:
     """The type the schema gives a dotted key; None where it has no such key."""
     hint: Any = Config
     for name in key.split("."):
-        hint = get_type_hints(hint).get(name) if dataclasses.is_dataclass(hint) else None
+        hint = _keys_of(hint).get(name) if dataclasses.is_dataclass(hint) else None
     return hint
 
 
@@ -182,8 +204,10 @@ def _wrong_type(key: str, text: str) -> str:
 def _missing_option(error: MissingConfigException) -> str:
     missing = error.missing_cfg_file or ""
     group, _, option = missing.rpartition("/")
-    if known := [name for name in (*_GROUPS, "experiments") if missing.startswith(f"{name}/")]:
-        group, option = known[0], shortened(missing[len(known[0]) + 1 :])
+    groups = [section.replace(".", "/") for section, _ in _sections(Config) if section]
+    if known := [name for name in (*groups, "experiments") if missing.startswith(f"{name}/")]:
+        group = max(known, key=len)
+        option = shortened(missing[len(group) + 1 :])
     options = sorted(name for name in error.options or () if not name.startswith("_"))
     if not options and group.startswith("hydra/"):
         return f"There is no {group}={option}: pip install -e '.[sweeps]' brings what conf/hydra has options for."
@@ -215,8 +239,13 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _sections(schema: Any, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
-    hints = get_type_hints(schema)
+    hints = _keys_of(schema)
     yield prefix, list(hints)
     for name, hint in hints.items():
         if dataclasses.is_dataclass(hint):
             yield from _sections(hint, f"{prefix}.{name}" if prefix else name)
+
+
+def _keys_of(section: Any) -> dict[str, Any]:
+    """The keys of a class of settings, and of those derived from it that its options are of, with their types."""
+    return {field.name: hint for field, hint in fields_of(section)}

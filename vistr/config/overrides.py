@@ -8,14 +8,13 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from vistr.config.old_keys import renamed
 from vistr.config.resuming import require_run, typed_beside
 from vistr.config.run_names import override_key
 from vistr.config.schema import PATH_KEYS
 from vistr.errors import UserError, shortened
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_./-]*$")
-# Keys of the task that people type bare, as task=infer's.
-_TASK_KEYS = ("min_score", "max_tracks", "categories", "overlay", "frames_per_second")
 _SWEEP = re.compile(r"^(choice|glob|sort|shuffle|tag)\(")
 
 
@@ -29,7 +28,7 @@ def ready(overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
     """
     for override in overrides:
         _refuse(override)
-    quoted = [_quote_path(_with_section(override), sweep) for override in overrides]
+    quoted = [_quote_path(renamed(override), sweep) for override in overrides]
     resume = next((override for override in reversed(quoted) if override_key(override) == "resume"), None)
     if resume is None or not is_resume(resume):
         return quoted
@@ -81,13 +80,6 @@ def _refuse(override: str) -> None:
         raise UserError(f"{override}: keys cannot be removed, only set to another value.")
     if override_key(override) in ("run_dir", "overrides"):
         raise UserError(f"{override}: the run fills that key in itself; outputs= is the folder runs lie in.")
-
-
-def _with_section(override: str) -> str:
-    key = override.partition("=")[0]
-    if key.lstrip("+") == "experiment":  # as the group is called in many a project
-        return override.replace("experiment", "experiments", 1)
-    return f"task.{override}" if key in _TASK_KEYS else override
 
 
 def _quote_path(override: str, sweep: bool) -> str:

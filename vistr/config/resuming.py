@@ -12,6 +12,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from vistr.config.explanations import is_known
+from vistr.config.old_keys import migrated, renamed
 from vistr.config.run_names import override_key
 from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS
 from vistr.config.stored import keep_from_writing, leaves, own_references, plain_config, read_yaml
@@ -107,12 +108,12 @@ def stored_settings(folder: Path) -> dict[str, Any]:
         content = read_yaml(file)
         if not isinstance(content, dict):
             raise UserError(f"{shortened(file)} is damaged: it is no list of settings.")
-        return {key: value for key, value in content.items() if key not in _PER_SESSION}
+        return migrated({key: value for key, value in content.items() if key not in _PER_SESSION})
     # An older run's: as composed, and its paths relative to where it was started.
     content = read_yaml(folder / ".hydra" / "config.yaml")
     if not isinstance(content, dict):
         raise UserError(f"{shortened(folder / '.hydra' / 'config.yaml')} is damaged: it is no list of settings.")
-    settings = own_references({key: value for key, value in content.items() if key not in _PER_SESSION})
+    settings = migrated(own_references({key: value for key, value in content.items() if key not in _PER_SESSION}))
     try:
         stood_in = Path(read_yaml(folder / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["cwd"])
     except (TypeError, KeyError, AttributeError, ValueError) as error:
@@ -154,7 +155,7 @@ def recorded_overrides(folder: Path) -> list[str]:
         content = settings.get("overrides") if isinstance(settings, dict) else None
     elif is_file(folder / ".hydra" / "overrides.yaml"):
         content = read_yaml(folder / ".hydra" / "overrides.yaml")
-    return [one for one in content if isinstance(one, str)] if isinstance(content, list) else []
+    return [renamed(one) for one in content if isinstance(one, str)] if isinstance(content, list) else []
 
 
 def _value(content: dict[str, Any], key: str) -> Any:

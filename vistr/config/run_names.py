@@ -6,17 +6,16 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from vistr.config.schema import PATH_KEYS
+from vistr.tasks.settings import TASKS, Task
 
 MAX_LENGTH = 100
 # Said by the first part of the name, or by the folder the run lies in.
 _ALREADY_NAMED = ("task", "dataset", "backbone", "num_frames")
-_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}_")
 
 
 def override_key(override: str) -> str:
@@ -48,30 +47,9 @@ def overrides_slug(overrides: Sequence[str], left_out: Sequence[str] = ()) -> st
     return "_".join(parts.values())
 
 
-def run_name(
-    task: str,
-    dataset: str,
-    backbone: str,
-    num_frames: int,
-    overrides: Sequence[str],
-    checkpoint: str | None = None,
-    results: str | None = None,
-    input: str | None = None,
-    runs: str | None = None,
-) -> str:
+def run_name(task: Task, dataset: str, backbone: str, num_frames: int, overrides: Sequence[str]) -> str:
     """The name of a single run, such as `shapes_r101_36f_learning_rate=0.0002`."""
-    if task in ("score", "view") and results:
-        first = Path(results).stem
-    elif task == "infer" and checkpoint and input:
-        first = f"{Path(input).stem}_{_checkpoint_name(Path(checkpoint))}"
-    elif task in ("convert", "average") and input:
-        first = Path(input).stem
-    elif task == "compare" and runs:
-        first = Path(runs.partition(",")[0].rstrip("/*")).name
-    elif task in ("evaluate", "benchmark", "inspect", "export") and checkpoint:
-        first = _checkpoint_name(Path(checkpoint))
-    else:
-        first = f"{dataset}_{backbone}_{num_frames}f"
+    first = task.run_name() or f"{dataset}_{backbone}_{num_frames}f"
     rest = overrides_slug(overrides, _ALREADY_NAMED)
     return bounded("_".join(part for part in (slug(first), rest) if part))
 
@@ -81,35 +59,23 @@ def job_name(overrides: Sequence[str], constant: Sequence[str]) -> str:
     return bounded(overrides_slug(overrides, constant))
 
 
-def _checkpoint_name(checkpoint: Path) -> str:
-    """The name of the run a checkpoint came from, then the file's own; a run's folder is the run alone."""
-    if _DATE.match(checkpoint.name):
-        return _DATE.sub("", checkpoint.name)
-    for folder in checkpoint.parents:
-        if _DATE.match(folder.name):
-            return f"{_DATE.sub('', folder.name)}_{checkpoint.stem}"
-    return checkpoint.stem
-
-
 def register_resolvers() -> None:
-    """Teach OmegaConf the three names conf/config.yaml builds its folders from."""
+    """Teach OmegaConf the names conf/ builds folders and the page of --help from."""
     OmegaConf.register_new_resolver("user_path", os.path.expanduser, replace=True)
     OmegaConf.register_new_resolver("run_name", _resolve_run_name, replace=True)
     OmegaConf.register_new_resolver("job_name", _resolve_job_name, replace=True)
+    OmegaConf.register_new_resolver("tasks_help", _tasks_help, replace=True)
+
+
+def _tasks_help() -> str:
+    lines = (f"  {name:<12}{str(task.__doc__).splitlines()[0]}" for name, task in TASKS.items())
+    return "\n".join(lines)
 
 
 def _resolve_run_name(*_: Any, _root_: DictConfig) -> str:
-    return run_name(
-        _root_.task.name,
-        _root_.dataset.name,
-        _root_.backbone.name,
-        _root_.num_frames,
-        _root_.hydra.overrides.task,
-        _root_.checkpoint,
-        _root_.results,
-        _root_.input,
-        _root_.runs,
-    )
+    task = cast(Task, OmegaConf.to_object(_root_.task))
+    overrides = _root_.hydra.overrides.task
+    return run_name(task, _root_.dataset.name, _root_.backbone.name, _root_.num_frames, overrides)
 
 
 def _resolve_job_name(*_: Any, _root_: DictConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vistr.config.schema import Config
+from vistr.models.backbones import BACKBONES, ResNet
 
 # The original's inference: every backbone, any length of the other side.
 ORIGINAL_SHORT_SIDE = 300
@@ -24,7 +25,8 @@ class EvaluationSize(NamedTuple):
 
 def original_training_size(backbone: str) -> tuple[int, int]:
     """(short side, most of the long side) that the original trains a backbone at, pixels."""
-    return (280, 504) if backbone == "r101" else (300, 540)
+    known = BACKBONES.get(backbone, ResNet())
+    return known.short_side, known.long_side
 
 
 def evaluation_size(config: Config) -> EvaluationSize:

@@ -17,7 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vistr.config.explanations import explain
-from vistr.config.schema import Config, generated_videos
+from vistr.config.old_keys import migrated
+from vistr.config.schema import POLYMORPHIC, Config, section_class
+from vistr.data.settings import generated_videos
 from vistr.errors import UserError, shortened
 from vistr.pointers import refuse_stand_in
 
@@ -72,8 +74,9 @@ def plain_config(saved: Any, source: str = "The checkpoint's configuration") -> 
     trouble = _not_plain(saved)
     if trouble is not None:
         raise UserError(f"{source} {trouble}: it is damaged, or no configuration that a run wrote.")
+    saved = migrated(saved)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), saved)
+        merged = OmegaConf.merge(_defaults(saved), saved)
         OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError, TypeError, RecursionError, OverflowError) as error:
         reason = shortened(explain(error, ()), 160)
@@ -112,6 +115,17 @@ def leaves(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _defaults(saved: dict[str, Any]) -> DictConfig:
+    """The default configuration, its sections of the classes that stored values name."""
+    config: DictConfig = OmegaConf.structured(Config)
+    for section in POLYMORPHIC:
+        stored = saved.get(section)
+        name = stored.get("name") if isinstance(stored, dict) else None
+        if name is not None:
+            config[section] = section_class(section, name)()
+    return config
 
 
 def _not_plain(value: Any, depth: int = 0) -> str | None:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from vistr.data.clips import Batch, ClipTargets, clip_frames, clip_index
 from vistr.data.samples import collate, load_frames, load_targets
+from vistr.data.settings import Augmentation
 from vistr.data.sizes import Size, padded_size
-from vistr.data.transforms import Recipe, Step, draw_steps, shown_pixels
+from vistr.data.transforms import Step, draw_steps, shown_pixels
 from vistr.data.videos import Video, VideoSet
 
 Clip = tuple[NDArray[np.uint8], ClipTargets]
@@ -25,7 +26,7 @@ GROUP = 16
 class ClipLoader:
     """Every frame of the videos once an epoch as the last frame of a clip, in batches.
 
-    With `recipe` None clips are only resized, as in evaluation. `shard` is (rank, number of ranks): ranks
+    With `augmentation` None clips are only resized, as in evaluation. `shard` is (rank, number of ranks): ranks
     take turns along the epoch's order, so that together they see what one process with a batch that many
     times larger sees. All ranks have the same number of batches: where the last clips of an epoch do not go
     round all ranks, they (fewer than there are ranks; others every epoch if shuffled) are left out.
@@ -43,7 +44,7 @@ class ClipLoader:
         *,
         num_frames: int,
         batch_size: int,
-        recipe: Recipe | None,
+        augmentation: Augmentation | None,
         short_side: int,
         long_side: int,
         size_divisor: int,
@@ -57,7 +58,7 @@ class ClipLoader:
         self.video_set = video_set
         self.num_frames = num_frames
         self.batch_size = batch_size
-        self.recipe = recipe
+        self.augmentation = augmentation
         self.short_side = short_side
         self.long_side = long_side
         self.size_divisor, self.sizes = size_divisor, tuple(sizes)
@@ -114,12 +115,12 @@ class ClipLoader:
         video = self.video_set.videos[video_index]
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, clip)))
         size = (video.height, video.width)
-        steps = draw_steps(self.recipe, size, self.num_frames, self.short_side, self.long_side, rng)
+        steps = draw_steps(self.augmentation, size, self.num_frames, self.short_side, self.long_side, rng)
         return video, clip_frames(last_frame, len(video), self.num_frames), steps
 
     def _load(self, clip: int, epoch: int) -> Clip:
         video, frames, steps = self._draw(clip, epoch)
-        exact = self.recipe is None
+        exact = self.augmentation is None
         images, _ = load_frames(self.video_set, video, frames, steps, self.size_divisor, self.sizes, exact=exact)
         return images, load_targets(self.video_set, video, frames, steps, self.size_divisor, self.sizes)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vistr.data.transforms import Recipe, resized
+from vistr.data.settings import Augmentation
+from vistr.data.transforms import resized
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -25,35 +26,41 @@ def padded_size(height: int, width: int, divisor: int, sizes: Iterable[Size] = (
     return min(holding, key=lambda size: size[0] * size[1])
 
 
-def few_sizes(recipe: Recipe | None, short_side: int, long_side: int | None, divisor: int) -> tuple[Size, ...]:
-    """A square, a landscape and a portrait size that hold every clip which `recipe` gives, or the resize alone.
+def few_sizes(
+    augmentation: Augmentation | None, short_side: int, long_side: int | None, divisor: int
+) -> tuple[Size, ...]:
+    """A square, a landscape and a portrait size that hold every clip which `augmentation` gives, or the resize alone.
 
     With no limit on the long side they hold clips up to 16:9.
     """
     longest = short_side * ASPECT if long_side is None else float(long_side)
-    if recipe is not None and recipe.crop_resize_short and min(recipe.crop_resize_short) >= recipe.crop_min:
+    if (
+        augmentation is not None
+        and augmentation.crop_resize_short
+        and min(augmentation.crop_resize_short) >= augmentation.crop_min
+    ):
         # No crop is longer than this; one pixel more for rounding.
-        longest = min(longest, short_side * recipe.crop_max / recipe.crop_min + 1)
+        longest = min(longest, short_side * augmentation.crop_max / augmentation.crop_min + 1)
     short, long = padded(short_side, divisor), padded(int(longest), divisor)
     return tuple(dict.fromkeys([(short, short), (short, long), (long, short)]))
 
 
 def sizes_met(
     videos: Iterable[Size],
-    recipe: Recipe | None,
+    augmentation: Augmentation | None,
     short_side: int,
     long_side: int | None,
     divisor: int,
     sizes: tuple[Size, ...],
 ) -> list[Size]:
     """Every padded size that clips of videos of these sizes can have; with a crop, all that were given."""
-    if recipe is not None and recipe.crop_resize_short:
+    if augmentation is not None and augmentation.crop_resize_short:
         return list(sizes)
     found: dict[Size, None] = {}
     for size in videos:
         firsts = [size]
-        if recipe is not None and recipe.resize_short:
-            firsts = [resized(*size, short, recipe.resize_long) for short in recipe.resize_short]
+        if augmentation is not None and augmentation.resize_short:
+            firsts = [resized(*size, short, augmentation.resize_long) for short in augmentation.resize_short]
         for first in firsts:
             found[padded_size(*resized(*first, short_side, long_side), divisor, sizes)] = None
     return list(found)

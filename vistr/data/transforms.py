@@ -16,30 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vistr.data.photometric import Distortion, distort, draw_distortion
+from vistr.data.settings import Augmentation
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 FloatArray = NDArray[np.float64]
 Pixels = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Training augmentation, by default the original's: flip, resize, photometric distortion, crop.
-
-    `flip` is a probability; short sides are drawn from their tuples, the long side is at most `resize_long`;
-    the crop's sides are drawn from `crop_min` to `crop_max` pixels, less where the frame is smaller. An empty
-    tuple skips its stage (`crop_resize_short`: resize and crop).
-    """
-
-    flip: float = 0.5
-    resize_short: tuple[int, ...] = tuple(range(480, 769, 32))
-    resize_long: int = 800
-    photometric: bool = True
-    crop_resize_short: tuple[int, ...] = (400, 500, 600)
-    crop_min: int = 384
-    crop_max: int = 600
 
 
 class FrameStep(Protocol):
@@ -159,7 +142,7 @@ def resized(height: int, width: int, short_side: int, long_side: int | None = No
 
 
 def draw_steps(
-    recipe: Recipe | None,
+    augmentation: Augmentation | None,
     size: tuple[int, int],
     num_frames: int,
     short_side: int,
@@ -167,31 +150,31 @@ def draw_steps(
     rng: np.random.Generator,
 ) -> list[Step]:
     """The steps for one clip of frames of `size` (height, width); the last resizes to short_side / long_side,
-    the only one with no recipe (evaluation)."""
+    the only one with no augmentation (evaluation)."""
     steps: list[Step] = []
-    if recipe is not None:
-        if rng.random() < recipe.flip:
+    if augmentation is not None:
+        if rng.random() < augmentation.flip:
             steps.append(Flip(size[1]))
-        if recipe.resize_short:
-            after = resized(*size, int(rng.choice(recipe.resize_short)), recipe.resize_long)
+        if augmentation.resize_short:
+            after = resized(*size, int(rng.choice(augmentation.resize_short)), augmentation.resize_long)
             steps.append(Resize(size, after))
             size = after
-        if recipe.photometric:
+        if augmentation.photometric:
             steps.append(Distort(tuple(draw_distortion(rng) for _ in range(num_frames))))
-        if recipe.crop_resize_short:
-            crop = _draw_crop(recipe, size, rng)
+        if augmentation.crop_resize_short:
+            crop = _draw_crop(augmentation, size, rng)
             steps.append(crop)
             size = (crop.height, crop.width)
     steps.append(Resize(size, resized(*size, short_side, long_side)))
     return steps
 
 
-def _draw_crop(recipe: Recipe, size: tuple[int, int], rng: np.random.Generator) -> ResizedCrop:
-    after = resized(*size, int(rng.choice(recipe.crop_resize_short)))
+def _draw_crop(augmentation: Augmentation, size: tuple[int, int], rng: np.random.Generator) -> ResizedCrop:
+    after = resized(*size, int(rng.choice(augmentation.crop_resize_short)))
 
     def length(side: int) -> int:
-        most = min(side, recipe.crop_max)
-        return int(rng.integers(min(recipe.crop_min, most), most, endpoint=True))
+        most = min(side, augmentation.crop_max)
+        return int(rng.integers(min(augmentation.crop_min, most), most, endpoint=True))
 
     width, height = length(after[1]), length(after[0])
     top, left = (int(rng.integers(room, endpoint=True)) for room in (after[0] - height, after[1] - width))

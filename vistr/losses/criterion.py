@@ -2,36 +2,80 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from vistr.layers.padding import inside_of, sizes_at
 from vistr.layers.resize import resize_bilinear
 from vistr.losses.boxes import generalised_iou
+from vistr.losses.settings import Loss
 from vistr.runtime import backend
 
 FOCAL_ALPHA = 0.25
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Weights of the losses."""
+def class_loss(
+    logits: Tensor, boxes: Tensor, classes: Tensor, class_weights: Tensor, target_boxes: Tensor, box_weights: Tensor
+) -> Tensor:
+    """Cross entropy, `[L]`."""
+    return (negative_log_likelihood(logits, classes) * class_weights).sum((1, 2))
 
-    class_weight: float = 1.0
-    box_weight: float = 5.0
-    giou_weight: float = 2.0
-    mask_weight: float = 1.0
-    dice_weight: float = 1.0
+
+def box_loss(
+    logits: Tensor, boxes: Tensor, classes: Tensor, class_weights: Tensor, target_boxes: Tensor, box_weights: Tensor
+) -> Tensor:
+    """L1 distance of boxes, `[L]`."""
+    return (ops.abs(boxes - target_boxes).sum(-1) * box_weights).sum((1, 2))
+
+
+def giou_loss(
+    logits: Tensor, boxes: Tensor, classes: Tensor, class_weights: Tensor, target_boxes: Tensor, box_weights: Tensor
+) -> Tensor:
+    """1 - generalised IoU of boxes, `[L]`."""
+    return ((1 - generalised_iou(boxes, target_boxes)) * box_weights).sum((1, 2))
+
+
+def focal_loss(
+    logits: Tensor, targets: Tensor, probability: Tensor, inside: Tensor | None, num_pixels: Any, natively: bool
+) -> Tensor:
+    """Focal loss (arXiv 1708.02002), the mean over an image's pixels, `[n]`."""
+    # The stable form of binary cross entropy; MindSpore's own has no usable gradient on a GPU.
+    entropy = ops.relu(logits) - logits * targets + ops.log1p(ops.exp(-ops.abs(logits)))
+    missed = probability + targets - 2 * (probability * targets)
+    alpha = (1 - FOCAL_ALPHA) - (1 - 2 * FOCAL_ALPHA) * targets
+    return row_sums(alpha * entropy * missed * missed, inside, natively) / num_pixels
+
+
+def dice_loss(
+    logits: Tensor, targets: Tensor, probability: Tensor, inside: Tensor | None, num_pixels: Any, natively: bool
+) -> Tensor:
+    """Dice loss, `[n]`."""
+    total = row_sums(probability, inside, natively) + row_sums(targets, inside, natively)
+    return 1 - (2 * row_sums(probability * targets, inside, natively) + 1) / (total + 1)
+
+
+# Every loss, in the order it is reported in; the setting `<name>_weight` is its weight.
+# Query losses take logits [L, B, Q, C+1], boxes [L, B, Q, 4] and the targets of `Supervision`, to one number a layer.
+QUERY_LOSSES: dict[str, Callable[..., Tensor]] = {"class": class_loss, "box": box_loss, "giou": giou_loss}
+# Mask losses take n images of P pixels: logits, targets and probabilities [n, P], what `row_sums` takes, and the number
+# of pixels inside; to one number an image.
+MASK_LOSSES: dict[str, Callable[..., Tensor]] = {"mask": focal_loss, "dice": dice_loss}
+LOSSES = (*QUERY_LOSSES, *MASK_LOSSES)
 
 
 class Criterion(nn.Cell):
     """Weighted totals and parts of the losses, given the supervision that matching laid out; all in float32."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, settings: Loss) -> None:
         super().__init__()
-        self.weights, self.sums_natively = weights, backend.sums_natively()
+        weights = {name: float(getattr(settings, f"{name}_weight")) for name in LOSSES}
+        self.query_weights = tuple(weights[name] for name in QUERY_LOSSES)
+        self.mask_weights = tuple(weights[name] for name in MASK_LOSSES)
+        self.sums_natively = backend.sums_natively()
 
     def of_queries(
         self,
@@ -42,29 +86,40 @@ class Criterion(nn.Cell):
         target_boxes: Tensor,
         box_weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Total, and the class, box and giou losses of every layer `[L, 3]`.
+        """Total, and the query losses of every layer `[L, number of losses]`.
 
         `logits [L, B, Q, C+1]`, `boxes [L, B, Q, 4]`, the targets as in `Supervision`.
         """
-        class_loss = (negative_log_likelihood(logits, classes) * class_weights).sum((1, 2))
-        box_loss = (ops.abs(boxes - target_boxes).sum(-1) * box_weights).sum((1, 2))
-        giou_loss = ((1 - generalised_iou(boxes, target_boxes)) * box_weights).sum((1, 2))
-        w = self.weights
-        by_layer = w.class_weight * class_loss + w.box_weight * box_loss + w.giou_weight * giou_loss
-        return by_layer.sum(), ops.stack((class_loss, box_loss, giou_loss), -1)
+        parts: tuple[Tensor, ...] = ()
+        for loss in QUERY_LOSSES.values():
+            parts = (*parts, loss(logits, boxes, classes, class_weights, target_boxes, box_weights))
+        return weighted_sum(parts, self.query_weights).sum(), ops.stack(parts, -1)
 
     def of_masks(
         self, masks: Tensor, targets: Tensor, weights: Tensor, sizes: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Total, and the mask and dice losses `[2]`.
+        """Total, and the mask losses `[number of losses]`.
 
         `masks [K, T, H/4, W/4]`, targets and weights as in `Supervision`; `sizes [K, 2]` are the sequences' height and
         width before padding, None where there is none.
         """
-        focal, dice = mask_losses(masks, targets, sizes, sums_natively=self.sums_natively)
-        mask_loss, dice_loss = (focal * weights).sum(), (dice * weights).sum()
-        total = self.weights.mask_weight * mask_loss + self.weights.dice_weight * dice_loss
-        return total, ops.stack((mask_loss, dice_loss))
+        parts: tuple[Tensor, ...] = ()
+        for loss in mask_losses(masks, targets, sizes, sums_natively=self.sums_natively):
+            parts = (*parts, (loss * weights).sum())
+        return weighted_sum(parts, self.mask_weights), ops.stack(parts)
+
+
+def named_losses(of_queries: np.ndarray, of_masks: np.ndarray) -> dict[str, float]:
+    """Losses by name, "loss" being the total; those of auxiliary layers end in the layer's number.
+
+    `of_queries` are the total and every layer's query losses in a row, `of_masks` the total and the mask losses.
+    """
+    losses = {"loss": float(of_queries[0] + of_masks[0])}
+    by_layer = of_queries[1:].reshape(-1, len(QUERY_LOSSES))
+    for layer, row in enumerate(by_layer):
+        suffix = "" if layer == len(by_layer) - 1 else f"_{layer}"
+        losses |= {f"{name}{suffix}": float(value) for name, value in zip(QUERY_LOSSES, row, strict=True)}
+    return losses | {name: float(value) for name, value in zip(MASK_LOSSES, of_masks[1:], strict=True)}
 
 
 def negative_log_likelihood(logits: Tensor, classes: Tensor) -> Tensor:
@@ -75,11 +130,11 @@ def negative_log_likelihood(logits: Tensor, classes: Tensor) -> Tensor:
 
 def mask_losses(
     masks: Tensor, targets: Tensor, sizes: Tensor | None = None, *, sums_natively: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Focal (arXiv 1708.02002; mean over pixels) and dice loss of every image: `[K, T, h, w] -> [K, T]` each.
+) -> tuple[Tensor, ...]:
+    """Every mask loss of every image: `[K, T, h, w] -> [K, T]` each, in the order of MASK_LOSSES.
 
-    `masks` are logits, enlarged bilinearly to the targets' size `[K, T, H, W]`. Of both counts what lies within
-    `sizes [K, 2]`, in the targets' pixels.
+    `masks` are logits, enlarged bilinearly to the targets' size `[K, T, H, W]`. What lies within `sizes [K, 2]`, in the
+    targets' pixels, counts.
     """
     k, num_frames, height, width = targets.shape
     maps = masks.reshape(k * num_frames, *masks.shape[2:])
@@ -89,16 +144,18 @@ def mask_losses(
     x = maps.reshape(k * num_frames, -1)
     y = targets.reshape(k * num_frames, -1).astype(ms.float32)
     probability = ops.sigmoid(x)
-    agreement = x * y
-    # The stable form of binary cross entropy; MindSpore's own has no usable gradient on a GPU.
-    entropy = ops.relu(x) - agreement + ops.log1p(ops.exp(-ops.abs(x)))
-    overlap = probability * y
-    missed = probability + y - 2 * overlap
-    alpha = (1 - FOCAL_ALPHA) - (1 - 2 * FOCAL_ALPHA) * y
-    focal = row_sums(alpha * entropy * missed * missed, inside, sums_natively) / num_pixels
-    total = row_sums(probability, inside, sums_natively) + row_sums(y, inside, sums_natively)
-    dice = 1 - (2 * row_sums(overlap, inside, sums_natively) + 1) / (total + 1)
-    return focal.reshape(k, num_frames), dice.reshape(k, num_frames)
+    losses: tuple[Tensor, ...] = ()
+    for loss in MASK_LOSSES.values():
+        losses = (*losses, loss(x, y, probability, inside, num_pixels, sums_natively).reshape(k, num_frames))
+    return losses
+
+
+def weighted_sum(parts: tuple[Tensor, ...], weights: tuple[float, ...]) -> Tensor:
+    """The parts times their weights, added up."""
+    total = weights[0] * parts[0]
+    for i in range(1, len(parts)):
+        total = total + weights[i] * parts[i]
+    return total
 
 
 def row_sums(rows: Tensor, inside: Tensor | None, natively: bool) -> Tensor:

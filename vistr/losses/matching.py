@@ -9,17 +9,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import softmax
 
 from vistr.data.clips import ClipTargets
+from vistr.losses.settings import Loss
 
 EPSILON = np.float32(1e-6)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Weights of the matching cost."""
-
-    class_cost: float = 1.0
-    box_cost: float = 5.0
-    iou_cost: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +22,7 @@ class Match:
     objects: np.ndarray
 
 
-def match_sequences(logits: np.ndarray, boxes: np.ndarray, targets: ClipTargets, costs: Costs) -> Match:
+def match_sequences(logits: np.ndarray, boxes: np.ndarray, targets: ClipTargets, costs: Loss) -> Match:
     """Match the slots of one clip to its objects at least cost, averaged over the clip's frames.
 
     `logits [T*N, C+1]`, `boxes [T*N, 4]`. In a frame without the object the original counts class 0 and an empty

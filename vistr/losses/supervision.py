@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vistr.data.clips import Batch, ClipTargets
-from vistr.losses.matching import Costs, Match, match_sequences
+from vistr.losses.matching import Match, match_sequences
+from vistr.losses.settings import Loss
 from vistr.models.vistr import image_rows
 from vistr.runtime import backend
 from vistr.runtime.parallel import Ranks
@@ -107,8 +108,7 @@ def supervise(
     targets: Sequence[ClipTargets],
     *,
     num_instances: int,
-    no_object_weight: float,
-    costs: Costs,
+    loss: Loss,
     normalisers: Normalisers,
 ) -> tuple[Supervision, list[Match]]:
     """Match every layer and lay out its targets; also the last layer's matches.
@@ -121,7 +121,7 @@ def supervise(
     seen = np.zeros((num_layers, batch, num_queries), np.float32)
     matches: list[Match] = []
     for layer in range(num_layers):
-        matches = [match_sequences(logits[layer, b], boxes[layer, b], t, costs) for b, t in enumerate(targets)]
+        matches = [match_sequences(logits[layer, b], boxes[layer, b], t, loss) for b, t in enumerate(targets)]
         for b, (match, target) in enumerate(zip(matches, targets, strict=True)):
             for slot, instance in zip(match.slots, match.objects, strict=True):
                 frames = np.flatnonzero(target.valid[instance])
@@ -129,7 +129,7 @@ def supervise(
                 classes[layer, b, queries] = target.labels[instance]
                 target_boxes[layer, b, queries] = target.boxes[instance, frames]
                 seen[layer, b, queries] = 1
-    weights = np.where(classes == num_logits - 1, np.float32(no_object_weight), np.float32(1))
+    weights = np.where(classes == num_logits - 1, np.float32(loss.no_object_weight), np.float32(1))
     total = weights.sum((1, 2), keepdims=True) if normalisers.class_weight is None else normalisers.class_weight
     query_rows, frame_rows, masks, mask_weights = _sequences(matches, targets, num_instances)
     num_boxes = np.float32(normalisers.num_boxes)

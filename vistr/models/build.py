@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from vistr.files import user_cache
-from vistr.models.backbone import ResNet
 from vistr.models.detector import Detector
 from vistr.models.masks import Segmenter
-from vistr.models.transformer import Transformer
 from vistr.models.vistr import Precision, VisTR
 from vistr.runtime import backend, gpu_runtime, parallel
 from vistr.runtime.backend import Backend
@@ -33,41 +31,26 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
     if kernels is not None:
         backend.use(kernels)
     np.random.seed(config.seed)
-    transformer = config.transformer
-    backbone = ResNet(
-        config.backbone.name,
-        dilation=config.backbone.dilation,
-        frozen_stem=config.backbone.frozen_stem,
-        trainable=config.optimizer.backbone_learning_rate > 0,
-        recompute=config.device.recompute,
-    )
+    backbone, transformer, recompute = config.backbone, config.transformer, config.device.recompute
     detector = Detector(
-        backbone,
-        Transformer(
-            transformer.hidden_dim,
-            transformer.num_heads,
-            transformer.num_encoder_layers,
-            transformer.num_decoder_layers,
-            transformer.feedforward_dim,
-            transformer.pre_norm,
-            config.device.recompute,
-        ),
-        transformer.hidden_dim,
-        config.num_frames * config.num_instances,
-        num_categories + 2,
+        backbone.build(trainable=config.optimizer.backbone_learning_rate > 0, recompute=recompute),
+        transformer.build(recompute=recompute),
+        in_channels=backbone.channels[3],
+        channels=transformer.hidden_dim,
+        num_queries=config.num_frames * config.num_instances,
+        num_logits=num_categories + 2,
     )
-    stride = 16 if config.backbone.dilation else 32
     segmenter = Segmenter(
-        transformer.hidden_dim, transformer.num_heads, backbone.channels, config.sequence_head, stride
+        transformer.hidden_dim, transformer.num_heads, backbone.channels, config.sequence_head, backbone.stride
     )
     return VisTR(
         detector,
         segmenter,
         channels=transformer.hidden_dim,
         num_instances=config.num_instances,
-        stride=stride,
+        stride=backbone.stride,
         precision=cast(Precision, config.device.precision),
-        limits=backend.limits(less_memory=config.device.recompute, half=config.device.precision == "fp16"),
+        limits=backend.limits(less_memory=recompute, half=config.device.precision == "fp16"),
         graphs=graphs,
     )
 

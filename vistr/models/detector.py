@@ -8,9 +8,9 @@ from mindspore import Parameter, Tensor, nn
 
 from vistr.layers.conv import Conv2d
 from vistr.layers.linear import Linear
-from vistr.models.backbone import ResNet
+from vistr.models.backbones import BackboneCell
 from vistr.models.heads import BoxHead
-from vistr.models.transformer import Transformer
+from vistr.models.settings import TransformerCell
 
 
 class Detector(nn.Cell):
@@ -20,11 +20,18 @@ class Detector(nn.Cell):
     """
 
     def __init__(
-        self, backbone: ResNet, transformer: Transformer, channels: int, num_queries: int, num_logits: int
+        self,
+        backbone: BackboneCell,
+        transformer: TransformerCell,
+        *,
+        in_channels: int,
+        channels: int,
+        num_queries: int,
+        num_logits: int,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.input_proj = Conv2d(backbone.channels[3], channels)
+        self.input_proj = Conv2d(in_channels, channels)
         self.transformer = transformer
         queries = np.random.standard_normal((num_queries, channels)).astype(np.float32)
         self.query_embed = Parameter(queries, name="query_embed")

@@ -21,6 +21,7 @@ from vistr.layers.norm import GroupNorm
 from vistr.layers.padding import inside_of, sizes_at
 from vistr.layers.parameters import set_value, uniform
 from vistr.layers.resize import resize_nearest
+from vistr.models.settings import SEQUENCE_HEADS
 
 # Initial weights, where the layers' own rules would leave the masks to learn next to nothing from random weights
 # (docs/differences.md). An attention map sums to 1 over a frame: its values are thousandths where features are ones.
@@ -146,10 +147,6 @@ class MaskHead(nn.Cell):
     ) -> Tensor:
         wide = resize_nearest(x, finer.shape[1], finer.shape[2], sizes, new_sizes)
         return of_frames(finer, frame_rows) + wide
-
-
-# Kernel and dilation, which see equally far: the paper's head, and that of an earlier MindSpore port.
-SEQUENCE_HEADS = {"dilated": (3, 2), "dense": (5, 1)}
 
 
 class SequenceHead(nn.Cell):

@@ -8,6 +8,7 @@ from vistr.layers.attention import MultiHeadAttention
 from vistr.layers.dropout import Dropout
 from vistr.layers.linear import Linear
 from vistr.layers.norm import LayerNorm
+from vistr.models.settings import Transformer
 
 SITES_A_LAYER = 8
 
@@ -108,27 +109,18 @@ class Decoder(nn.Cell):
         return ops.concat(outputs, 0)
 
 
-class Transformer(nn.Cell):
+class VisTRTransformer(nn.Cell):
     """Tokens `[B, L, C]` and queries `[Q, C]` to decoder states `[layers, B, Q, C]` and memory `[B, L, C]`.
 
     Token order is (frame, row, column); `blocked [B, L]` is 0 or, at padding, a large negative number.
     """
 
-    def __init__(
-        self,
-        hidden_dim: int,
-        num_heads: int,
-        num_encoder_layers: int,
-        num_decoder_layers: int,
-        feedforward_dim: int,
-        pre_norm: bool,
-        recompute: bool = False,
-    ) -> None:
+    def __init__(self, settings: Transformer, recompute: bool = False) -> None:
         super().__init__()
-        sizes = (hidden_dim, num_heads, feedforward_dim, pre_norm)
-        encoder = [EncoderLayer(*sizes, SITES_A_LAYER * i) for i in range(num_encoder_layers)]
-        first = num_encoder_layers
-        decoder = [DecoderLayer(*sizes, SITES_A_LAYER * (first + i)) for i in range(num_decoder_layers)]
+        hidden_dim, pre_norm, first = settings.hidden_dim, settings.pre_norm, settings.num_encoder_layers
+        sizes = (hidden_dim, settings.num_heads, settings.feedforward_dim, pre_norm)
+        encoder = [EncoderLayer(*sizes, SITES_A_LAYER * i) for i in range(first)]
+        decoder = [DecoderLayer(*sizes, SITES_A_LAYER * (first + i)) for i in range(settings.num_decoder_layers)]
         if recompute:
             layers: list[nn.Cell] = [*encoder, *decoder]
             for layer in layers:

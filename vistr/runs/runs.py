@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vistr.config.old_keys import migrated
 from vistr.config.resuming import SETTINGS, recorded_overrides
 from vistr.config.stored import leaves, own_references, read_yaml
 from vistr.errors import UserError
@@ -158,8 +159,8 @@ def _settings(folder: Path) -> dict[str, Any]:
     """Every setting of a run; of an older one, of which `settings.yaml` is not there, as it was composed."""
     settings = _or_none(read_yaml, folder / SETTINGS)
     if isinstance(settings, dict):
-        return {key: value for key, value in settings.items() if isinstance(key, str)}
-    return own_references(_section(_or_none(read_yaml, folder / ".hydra" / "config.yaml")))
+        return migrated({key: value for key, value in settings.items() if isinstance(key, str)})
+    return migrated(own_references(_section(_or_none(read_yaml, folder / ".hydra" / "config.yaml"))))
 
 
 def _or_none(read: Callable[[Path], Any], path: Path) -> Any:

@@ -12,10 +12,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from vistr.config import overrides as typed
+from vistr.config.checks import require_figure
 from vistr.config.compose import compose_sweep
 from vistr.config.run_names import bounded, override_key, overrides_slug
-from vistr.config.task_checks import FIGURES_OF, require_figure
 from vistr.errors import UserError, shortened
+from vistr.tasks.settings import TASKS
 
 # How a sweep is carried out may change from one start to the next; what it consists of may not.
 _HOW = ("n_trials", "n_jobs", "max_batch_size", "max_failure_rate", "storage", "study_name")
@@ -59,12 +60,12 @@ def _require_figure(composed: DictConfig) -> None:
     vain."""
     content: dict[str, Any] = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]
     task, optimize, dataset = content["task"]["name"], str(content["optimize"]), content["dataset"]
-    require_figure(task, optimize, content["optimizer"]["ema"])
+    require_figure(TASKS[task], optimize, content["optimizer"]["ema"])
     if "optuna" not in str(content["hydra"]["sweeper"].get("_target_")):
         return
-    if optimize not in FIGURES_OF.get(task, ()):
+    if optimize not in TASKS[task].figures:
         raise UserError(f"optimize={shortened(optimize)}: the jobs of task={task} have no such figure to search for.")
-    evaluated = optimize in FIGURES_OF["evaluate"] or optimize.startswith("ema_")
+    evaluated = optimize in TASKS["evaluate"].figures or optimize.startswith("ema_")
     if task == "train" and evaluated and dataset["split"] == "holdout" and dataset["holdout"] == 0:
         raise UserError(
             f"optimize={optimize}: dataset.holdout=0 leaves no video to evaluate; set it, or dataset.split=train."

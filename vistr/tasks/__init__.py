@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+from typing import TYPE_CHECKING
 
-from vistr.config import Config
 from vistr.runtime import gpu_runtime
+
+if TYPE_CHECKING:
+    from vistr.config import Config
 
 
 def run_task(config: Config) -> dict[str, float]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from vistr.config import Config
 from vistr.errors import UserError
+from vistr.tasks.settings import Average
 from vistr.weights.average import average
 from vistr.weights.checkpoint import Metadata, TrainingState, read_checkpoint, write_checkpoint
 
@@ -19,13 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: Config) -> dict[str, float]:
-    """Average the checkpoints that config.input names into config.output; returns no figures.
+    """Average the checkpoints that task.input names into task.output; returns no figures.
 
     The result describes itself as the last of them does, without its metrics: `task=evaluate` gives its own.
     """
-    assert config.input is not None
-    assert config.output is not None
-    paths = checkpoints_of(config.input)
+    task = Average.of(config)
+    paths = checkpoints_of(task.input)
     described: list[Metadata] = []
 
     def networks() -> Iterator[tuple[Path, dict[str, np.ndarray]]]:
@@ -41,8 +41,8 @@ def run(config: Config) -> dict[str, float]:
     last = described[-1].state
     state = TrainingState(last.epoch, last.step_in_epoch, last.step)
     origin = f"average of {', '.join(path.name for path in paths)}"
-    write_checkpoint(Path(config.output), weights, replace(described[-1], state=state, metrics={}, origin=origin), {})
-    logger.info("the average of %d checkpoints: %s", len(paths), config.output)
+    write_checkpoint(Path(task.output), weights, replace(described[-1], state=state, metrics={}, origin=origin), {})
+    logger.info("the average of %d checkpoints: %s", len(paths), task.output)
     return {}
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from vistr.benchmark import measure as measuring
 from vistr.benchmark import report as reporting
-from vistr.benchmark.flops import NetworkSize, count_gflop
+from vistr.benchmark.flops import count_gflop
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint, from_dict, to_dict
 from vistr.config.run_names import override_key
@@ -28,14 +28,15 @@ from vistr.errors import UserError
 from vistr.files import write_json
 from vistr.inference.predictor import ClipSettings, Predictor, clips_of
 from vistr.layers.dropout import step_noise
-from vistr.models.backbone import calibrate
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.runtime.device import peak_memory_gb, use_device
 from vistr.runtime.subprocess_call import answer_request, ask_apart
 from vistr.tasks import prediction
 from vistr.tasks.compile_ahead import compile_ahead, first_step
-from vistr.tasks.training_parts import first_batch, make_optimizer, make_schedule, make_step
+from vistr.tasks.settings import Benchmark
+from vistr.tasks.training_parts import first_batch, make_optimizer, make_schedule
+from vistr.training.step import TrainingStep
 from vistr.weights.checkpoint import load_weights, read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -53,19 +54,20 @@ def run(config: Config) -> dict[str, float]:
     """
     assert config.run_dir is not None
     folder = Path(config.run_dir)
-    if config.checkpoint is not None:
-        checkpoint = read_checkpoint(config.checkpoint)
+    task = Benchmark.of(config)
+    if task.checkpoint is not None:
+        checkpoint = read_checkpoint(task.checkpoint)
         config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
     logger.info("measuring %s; compiling takes a while", reporting.describe(point_of(config, YTVIS_CATEGORIES)))
     answer = measured(config, "inference") | {"training": None}
-    if config.task.training:
+    if task.training:
         trained = measured(config, "training")
         answer |= trained | {"memory_gb": answer["memory_gb"] | trained["memory_gb"]}
     typed = [override for override in config.overrides if override_key(override) not in PATH_KEYS]
     report = {"overrides": typed, **answer, "sweep": []}
     logger.info("\n%s", reporting.table(report))
     save(report, folder)
-    if config.task.sweep:
+    if task.sweep:
         report["sweep"] = sweep(config, answer)
         save(report, folder)
     logger.info("\nThe table, all figures and the picture: %s/benchmark.md, .json, .png", os.path.relpath(folder))
@@ -101,7 +103,7 @@ def sweep(config: Config, known: dict[str, Any]) -> list[dict[str, Any]]:
     `known` are the figures of the configured point, which is not measured again.
     """
     logger.info("\nThe network alone at other num_frames and sizes:\n%s", reporting.sweep_header())
-    points, task = [], config.task
+    points, task = [], Benchmark.of(config)
     for height, width in measuring.sweep_sizes(frame_size(config), task.sweep_heights, config.dataset.size_divisor):
         for num_frames in task.sweep_frames or measuring.thirds(config.num_frames):
             point = {"num_frames": num_frames, "height": height, "width": width}
@@ -116,8 +118,10 @@ def sweep(config: Config, known: dict[str, Any]) -> list[dict[str, Any]]:
 
 def at_point(config: Config, num_frames: int, height: int, width: int) -> Config:
     """The configuration of one point of the sweep: random weights, for queries belong to num_frames."""
-    task = replace(config.task, height=height, width=width, repeats=min(config.task.repeats, SWEEP_REPEATS))
-    return replace(config, num_frames=num_frames, task=task, checkpoint=None)
+    task = Benchmark.of(config)
+    repeats = min(task.repeats, SWEEP_REPEATS)
+    task = replace(task, height=height, width=width, repeats=repeats, checkpoint=None)
+    return replace(config, num_frames=num_frames, task=task)
 
 
 def measure_apart(config: Config, part: Part, limit_minutes: float | None = None) -> dict[str, Any]:
@@ -132,7 +136,8 @@ def measure_apart(config: Config, part: Part, limit_minutes: float | None = None
 def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
     """One part of what there is to know of one network at one size, in this process; videos go to `folder`."""
     device = use_device(config.device.target, config.device.id)
-    checkpoint = None if config.checkpoint is None else read_checkpoint(config.checkpoint)
+    task = Benchmark.of(config)
+    checkpoint = None if task.checkpoint is None else read_checkpoint(task.checkpoint)
     num_categories = YTVIS_CATEGORIES if checkpoint is None else len(checkpoint.metadata.categories)
     videos = generated_videos(config, folder, num_categories)
     clip = clip_settings(config)
@@ -147,20 +152,20 @@ def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
         load_weights(model, checkpoint)
     else:
         images, context = model.prepare(frames[:, :1], padding[:, :1])
-        calibrate(model.detector.backbone, images, context.sizes)
+        model.detector.backbone.calibrate(images, context.sizes)
     if part == "training":
         timing = train_some(config, model, clips)
         memory = {part: peak_memory_gb(device)} | ({} if ahead is None else {"compiling it before": ahead})
         return {"training": asdict(timing), "memory_gb": memory}
     answer: dict[str, Any] = point_of(config, num_categories)
     answer["padded_height"], answer["padded_width"] = padding.shape[-2:]
-    answer["network"] = asdict(measuring.time_network(model, frames, padding, config.task.repeats))
+    answer["network"] = asdict(measuring.time_network(model, frames, padding, task.repeats))
     answer["memory_gb"] = {"network": peak_memory_gb(device)}
     if part == "network":
         return answer
     answer["environment"] = measuring.environment(device, config.device.id)
-    predictor = Predictor(model, clip, min_score=config.task.min_score)
-    answer["pipeline"] = asdict(measuring.time_pipeline(predictor, videos, config.task.repeats))
+    predictor = Predictor(model, clip)
+    answer["pipeline"] = asdict(measuring.time_pipeline(predictor, videos, task.repeats))
     matmul = answer["matmul_gflop_per_second"] = measuring.matmul_rates()
     rate = answer["gflop"]["total"] / answer["network"]["median_seconds"]
     shares = {name: rate / of_matmul for name, of_matmul in matmul.items()}
@@ -170,21 +175,21 @@ def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
 
 def point_of(config: Config, num_categories: int) -> dict[str, Any]:
     """Which network at which size, and its GFLOP."""
-    height, width = frame_size(config)
-    shape = {key: value for key, value in asdict(config.transformer).items() if key not in ("dropout", "pre_norm")}
-    size = NetworkSize(
-        backbone=config.backbone.name,
-        dilation=config.backbone.dilation,
-        num_frames=config.num_frames,
-        num_instances=config.num_instances,
-        num_logits=num_categories + 2,
-        sequence_head=config.sequence_head,
-        height=height,
-        width=width,
-        **shape,
-    )
-    weights = "random" if config.checkpoint is None else Path(config.checkpoint).name
-    return {**asdict(size), "weights": weights, "gflop": count_gflop(size)}
+    (height, width), checkpoint = frame_size(config), Benchmark.of(config).checkpoint
+    sizes = (key for key in asdict(config.transformer) if key not in ("dropout", "pre_norm"))
+    return {
+        "backbone": config.backbone.name,
+        "num_frames": config.num_frames,
+        "height": height,
+        "width": width,
+        **{key: getattr(config.transformer, key) for key in sizes},
+        "num_instances": config.num_instances,
+        "num_logits": num_categories + 2,
+        "dilation": config.backbone.stride == 16,
+        "sequence_head": config.sequence_head,
+        "weights": "random" if checkpoint is None else Path(checkpoint).name,
+        "gflop": count_gflop(config, num_categories + 2, height, width),
+    }
 
 
 def training_clips(config: Config, videos: VideoSet) -> ClipLoader:
@@ -195,7 +200,7 @@ def training_clips(config: Config, videos: VideoSet) -> ClipLoader:
         replace(videos, videos=(most,)),
         num_frames=clip.num_frames,
         batch_size=1,
-        recipe=None,
+        augmentation=None,
         short_side=min(frame_size(config)),
         long_side=max(frame_size(config)),
         size_divisor=clip.size_divisor,
@@ -208,18 +213,17 @@ def training_clips(config: Config, videos: VideoSet) -> ClipLoader:
 
 def train_some(config: Config, model: VisTR, clips: ClipLoader) -> measuring.StepTiming:
     """Training steps as configured."""
-    step = make_step(config, model)
+    step = TrainingStep(model, config.loss)
     optimizer = make_optimizer(config, model, step)
     noise = partial(step_noise, config.transformer.dropout, config.seed)
     return measuring.time_training(
-        step, optimizer, make_schedule(config).rates(0, 0), clips, noise, config.task.repeats
+        step, optimizer, make_schedule(config).rates(0, 0), clips, noise, Benchmark.of(config).repeats
     )
 
 
 def frame_size(config: Config) -> tuple[int, int]:
     """(height, width) of the frames to measure with."""
-    task, dataset = config.task, config.dataset
-    return task.height or dataset.short_side, task.width or dataset.long_side
+    return Benchmark.of(config).frame_size(config)
 
 
 def clip_settings(config: Config) -> ClipSettings:

@@ -11,22 +11,22 @@ from vistr.errors import UserError, shortened
 from vistr.runs.comparison import compare, text_table
 from vistr.runs.comparison_files import write_files
 from vistr.runs.runs import find_runs
+from vistr.tasks.settings import Compare
 
 logger = logging.getLogger(__name__)
 
 
 def run(config: Config) -> dict[str, float]:
-    """Compare the runs that config.runs names, and write comparison.* into config.run_dir; returns no figures."""
+    """Compare the runs that task.runs names, and write comparison.* into config.run_dir; returns no figures."""
     assert config.run_dir is not None
-    assert config.runs is not None
-    folder = Path(config.run_dir)
-    runs = find_runs(config.runs.split(","), leave_out=folder)
+    patterns, folder = Compare.of(config).runs.split(","), Path(config.run_dir)
+    runs = find_runs(patterns, leave_out=folder)
     known = sorted({name for one in runs for name in one.figures})
     if known and config.optimize not in known and config.optimize != "AP":
         raise UserError(f"optimize={shortened(config.optimize)} is no figure of these runs: {', '.join(known)}.")
     comparison = compare(runs, config.optimize, config.direction)
     logger.info("%s", text_table(comparison))
-    names = ", ".join(os.path.basename(pattern.rstrip("/*_")) for pattern in config.runs.split(","))
+    names = ", ".join(os.path.basename(pattern.rstrip("/*_")) for pattern in patterns)
     files = write_files(comparison, folder, "comparison", names)
     logger.info("\nWritten to %s: %s", os.path.relpath(folder), ", ".join(path.name for path in files))
     return {}

@@ -28,7 +28,7 @@ from vistr.runtime.device import peak_memory_gb, use_device
 from vistr.runtime.graph import Graph, num_compiled
 from vistr.runtime.graph_cache import digest
 from vistr.runtime.subprocess_call import answer_request, ask_apart
-from vistr.tasks.training_parts import make_optimizer, make_schedule, make_step
+from vistr.tasks.training_parts import make_optimizer, make_schedule
 from vistr.training.step import TrainingStep
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def compile_work(request: dict[str, Any], _: Path) -> dict[str, Any]:
     model = build_model(config, request["num_categories"])
     size = (config.num_frames, work.height, work.width)
     if work.objects:
-        step = make_step(config, model)
+        step = TrainingStep(model, config.loss)
         if work.update:
             compile_update(config, model, step)
         for num_objects in work.objects:

@@ -12,7 +12,8 @@ from vistr.config import Config
 from vistr.config.compose import from_dict, to_dict
 from vistr.errors import UserError
 from vistr.models.build import build_model
-from vistr.weights.architecture import backbone_name
+from vistr.tasks.settings import Convert
+from vistr.weights.architecture import backbone_of
 from vistr.weights.checkpoint import checkpoint_of, network_of, write_arrays, write_checkpoint
 from vistr.weights.files import WeightFile, find_weights, read_weight_file
 from vistr.weights.initial import what_fits
@@ -24,21 +25,20 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: Config) -> dict[str, float]:
-    """Convert config.input to config.output; returns no figures.
+    """Convert task.input to task.output; returns no figures.
 
     A whole VisTR becomes our checkpoint, or (`format=original`; the default of our own checkpoints) a safetensors
     file in the original's names and layout. A part, such as a DETR, becomes what of it fits the configured network,
     in the original's names.
     """
-    assert config.input is not None
-    assert config.output is not None
+    task = Convert.of(config)
     started = time.monotonic()
-    file, output = read_weight_file(find_weights(config.input)), Path(config.output)
+    file, output = read_weight_file(find_weights(task.input)), Path(task.output)
     source = source_of(file)
     logger.info("%s: %s (%s), %d arrays", file.path, source.kind, source.format, len(source.arrays))
     if not source.is_whole:
         _write_part(config, source, output)
-    elif (config.format or ("original" if source.described else "checkpoint")) == "original":
+    elif (task.format or ("original" if source.described else "checkpoint")) == "original":
         _write_original(source, output)
     else:
         _write_checkpoint(config, file, output)
@@ -47,7 +47,7 @@ def run(config: Config) -> dict[str, float]:
 
 
 def _write_checkpoint(config: Config, file: WeightFile, output: Path) -> None:
-    slots, dilation = config.num_instances, config.backbone.dilation
+    slots, dilation = config.num_instances, config.backbone.stride == 16
     checkpoint = checkpoint_of(file, num_instances=slots, dilation=dilation)
     network = from_dict(checkpoint.metadata.config)
     # Building the network and loading it is the proof that nothing is missing, left over or misshapen.
@@ -73,20 +73,20 @@ def _write_original(source: Source, output: Path) -> None:
 
 
 def _write_part(config: Config, source: Source, output: Path) -> None:
-    if config.format == "checkpoint":
+    if Convert.of(config).format == "checkpoint":
         raise UserError(
             f"{source.path} is {source.kind}: most of a checkpoint would be random numbers; convert it with"
             " format=original, or start from it with init="
         )
-    backbone = backbone_name(source.arrays)
+    backbone = backbone_of(source.arrays)
     if backbone is None:
         raise UserError(f"{source.path} has a backbone that is not known here")
-    config.backbone.name = backbone
+    config.backbone = backbone
     network = build_model(config)
     shapes = {torch_name(p.name): torch_shape(p.name, tuple(p.shape)) for p in network.get_parameters()}
     taken = what_fits(source, shapes)
     left = sorted(set(source.arrays) - set(taken))
-    logger.info("%s; taken: %d arrays that fit transformer.hidden_dim=%d", backbone, len(taken), network.channels)
+    logger.info("%s; taken: %d arrays that fit transformer.hidden_dim=%d", backbone.name, len(taken), network.channels)
     if left:
         logger.info("left out, %d: %s", len(left), shorten(left, 10))
     write_arrays(output, taken, {"format": "pt", "origin": f"{source.path.name}, {source.kind}"})

@@ -19,7 +19,9 @@ from vistr.runtime.devices import stand_ins
 from vistr.runtime.memory import release
 from vistr.runtime.subprocess_call import answer_request
 from vistr.tasks.compile_ahead import empty_batch
-from vistr.tasks.training_parts import make_optimizer, make_plan, make_schedule, make_step
+from vistr.tasks.settings import Rehearse
+from vistr.tasks.training_parts import make_optimizer, make_schedule
+from vistr.training.step import TrainingStep
 
 NUM_CATEGORIES = 40
 
@@ -32,11 +34,11 @@ def measure_steps(request: dict[str, Any], _: Path) -> dict[str, Any]:
     config = from_dict(request["config"])
     device = use_device(config.device.target, config.device.id)
     model = build_model(config, NUM_CATEGORIES)
-    step = make_step(config, model)
+    step = TrainingStep(model, config.loss)
     optimizer = make_optimizer(config, model, step)
-    rates, scale = make_schedule(config).rates(0, 0), make_plan(config).loss_scale or 1.0
+    rates, scale = make_schedule(config).rates(0, 0), config.device.first_loss_scale or 1.0
     noise = step_noise(config.transformer.dropout, config.seed, 0)
-    clips, repeats = config.optimizer.batch_size, config.task.repeats
+    clips, repeats = config.optimizer.batch_size, Rehearse.of(config).repeats
 
     def train(height: int, width: int, num_objects: int) -> Callable[[], None]:
         batch = empty_batch(clips, config.num_frames, height, width, num_objects * clips)

@@ -11,6 +11,7 @@ from vistr.config.sizes import evaluation_size
 from vistr.runtime.device import use_device
 from vistr.runtime.parallel import join
 from vistr.tasks.reporting import evaluate_videos, run_settings
+from vistr.tasks.settings import Evaluate
 from vistr.tasks.sources import evaluation_videos, reading, with_categories
 from vistr.training.tracking import open_tracker
 from vistr.weights.checkpoint import network_of, read_checkpoint
@@ -19,12 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: Config) -> dict[str, float]:
-    """Evaluate config.checkpoint (a file or a run's folder) over dataset.split; returns the figures, if any.
+    """Evaluate task.checkpoint (a file or a run's folder) over dataset.split; returns the figures, if any.
 
     The checkpoint says what network it is, and what data it was trained for unless the user names other data.
     """
-    assert config.checkpoint is not None
-    checkpoint = read_checkpoint(config.checkpoint)
+    checkpoint = read_checkpoint(Evaluate.of(config).checkpoint)
     config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
     assert config.run_dir is not None
     ranks = join(use_device(config.device.target, config.device.id))

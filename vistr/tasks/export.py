@@ -23,6 +23,7 @@ from vistr.files import keep_umask, working_folder
 from vistr.models.exported import FixedNetwork
 from vistr.runtime.backend import Backend
 from vistr.runtime.device import use_device
+from vistr.tasks.settings import Export
 from vistr.weights.checkpoint import Checkpoint, network_of, read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -41,21 +42,20 @@ class ClipSize:
 
 
 def run(config: Config) -> dict[str, float]:
-    """Write config.checkpoint to config.output (default: the run's folder), and beside it a .json that describes it.
+    """Write task.checkpoint to task.output (default: the run's folder), and beside it a .json that describes it.
 
     The file is loaded again and held to the network's own outputs on random frames; only then does it get its name.
     Returns the largest differences.
     """
-    assert config.checkpoint is not None
     assert config.run_dir is not None
-    checkpoint = read_checkpoint(config.checkpoint)
+    task = Export.of(config)
+    checkpoint = read_checkpoint(task.checkpoint)
     config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
-    kind = config.format or "mindir"
+    kind = task.format or "mindir"
     if kind == "onnx":
         _require_onnxruntime()
-    output = Path(config.output or Path(config.run_dir or ".") / f"vistr.{kind}")
-    task, dataset = config.task, config.dataset
-    size = ClipSize(config.num_frames, task.height or dataset.short_side, task.width or dataset.long_side)
+    output = Path(task.output or Path(config.run_dir or ".") / f"vistr.{kind}")
+    size = ClipSize(config.num_frames, *task.frame_size(config))
     logger.info("exporting %d frames of %dx%d pixels; compiling takes a while", *vars(size).values())
     clip = np.random.default_rng(0).standard_normal((1, size.num_frames, 3, size.height, size.width), np.float32)
     expected = _outputs_of_network(config, checkpoint, clip)

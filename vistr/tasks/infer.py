@@ -30,6 +30,7 @@ from vistr.inference.predictor import Predictor
 from vistr.inference.progress import FrameProgress
 from vistr.inference.track_store import SpooledTrack, TrackMasks, TrackSpool, best_tracks
 from vistr.tasks.prediction import chosen_categories, make_predictor
+from vistr.tasks.settings import Infer
 from vistr.weights.checkpoint import read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -72,28 +73,27 @@ class Found:
 
 
 def run(config: Config) -> dict[str, float]:
-    """Find the tracks of what config.input names; returns the numbers of frames and tracks."""
-    assert config.checkpoint is not None
-    assert config.input is not None
-    checkpoint = read_checkpoint(config.checkpoint)
+    """Find the tracks of what task.input names; returns the numbers of frames and tracks."""
+    task = Infer.of(config)
+    checkpoint = read_checkpoint(task.checkpoint)
     images = config.dataset.images  # the user's, not those the checkpoint was trained on
     config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
-    categories = chosen_categories(config.task.categories, checkpoint)
+    categories = chosen_categories(task.categories, checkpoint)
     # Before the network: what is wrong with the input shows at once.
-    sources = open_sources(str(config.input), None if images is None else Path(images))
+    sources = open_sources(task.input, None if images is None else Path(images))
     logger.info("searched at %s", evaluation_size(config))
-    predictor = make_predictor(config, checkpoint)
+    predictor = make_predictor(config, checkpoint, task.min_score)
     assert config.run_dir is not None
     folder = Path(config.run_dir) / "results"
     with ExitStack() as stack:
         with _writing(folder), TrackFiles(folder) as files:
-            found, failed = _find_all(config, predictor, sources, categories, folder, stack)
+            found, failed = _find_all(task, predictor, sources, categories, folder, stack)
             for video in found:
                 _write_tracks(files, video)
-        if config.task.overlay:
+        if task.overlay:
             for video in found:
-                _draw(config, video)
-        _say_where_things_are(config, folder, found)
+                _draw(task, video)
+        _say_where_things_are(task, folder, found)
     if failed:
         raise UserError(f"{failed} of {len(sources)} videos could not be read to their end, as said above.")
     frames = sum(video.spool.num_frames for video in found)
@@ -101,7 +101,7 @@ def run(config: Config) -> dict[str, float]:
 
 
 def _find_all(
-    config: Config,
+    task: Infer,
     predictor: Predictor,
     sources: Sequence[tuple[int, VideoSource]],
     categories: Mapping[int, Category],
@@ -121,7 +121,7 @@ def _find_all(
                 raise
             logger.error("%s", error)
             continue
-        kept = best_tracks(spool, categories, min_score=config.task.min_score, max_tracks=config.task.max_tracks)
+        kept = best_tracks(spool, categories, min_score=task.min_score, max_tracks=task.max_tracks)
         pictures = folder if len(sources) == 1 else folder / name
         found.append(Found(video_id, name, pictures, source, spool, dict(enumerate(kept, 1)), categories))
     return found, len(sources) - len(found)
@@ -155,14 +155,14 @@ def _write_tracks(files: TrackFiles, video: Found) -> None:
         files.add_frame(video.name, frame, rows)
 
 
-def _draw(config: Config, video: Found) -> None:
+def _draw(task: Infer, video: Found) -> None:
     """Read the video again, and draw what is known of its tracks now that they have ended."""
-    rate = config.task.frames_per_second or video.source.frames_per_second or FRAMES_PER_SECOND
+    rate = task.frames_per_second or video.source.frames_per_second or FRAMES_PER_SECOND
     sheet, progress = Sheet(video.spool.num_frames), FrameProgress(f"{video.name}: drawn", video.spool.num_frames)
-    shown = f"{len(video.tracks)} tracks (score {config.task.min_score:g} and more)"
+    shown = f"{len(video.tracks)} tracks (score {task.min_score:g} and more)"
     with _writing(video.folder, done="results.json and tracks.csv are complete"):
         video.folder.mkdir(parents=True, exist_ok=True)
-        times = video.source.times if config.task.frames_per_second is None else None
+        times = video.source.times if task.frames_per_second is None else None
         with VideoWriter(video.folder / "overlay.mp4", rate, times) as writer:
             write_report(
                 video.folder / "report.html",
@@ -219,7 +219,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _say_where_things_are(config: Config, folder: Path, found: Sequence[Found]) -> None:
+def _say_where_things_are(task: Infer, folder: Path, found: Sequence[Found]) -> None:
     lines = ["", "Done. What there is to look at:"]
     for video in found:
         seen = ", ".join(
@@ -228,7 +228,7 @@ def _say_where_things_are(config: Config, folder: Path, found: Sequence[Found]) 
         more = f" and {len(video.tracks) - 8} more" if len(video.tracks) > 8 else ""
         lines.append(f"  {video.name}: {len(video.tracks)} tracks{': ' if seen else ''}{seen}{more}")
     lines.append(f"  data: results.json and tracks.csv in {os.path.relpath(folder)}")
-    if config.task.overlay:
+    if task.overlay:
         for place in [os.path.relpath(video.folder) for video in found[:8]]:
             lines.append(f"  to look at: report.html, overlay.mp4 and contact_sheet.png in {place}")
     logger.info("\n".join(lines))

@@ -11,7 +11,8 @@ import yaml
 
 from vistr.config import Config
 from vistr.errors import UserError
-from vistr.weights.architecture import backbone_name
+from vistr.tasks.settings import Inspect
+from vistr.weights.architecture import backbone_of
 from vistr.weights.checkpoint import Checkpoint, checkpoint_of
 from vistr.weights.files import find_weights, read_weight_file
 from vistr.weights.load import shorten
@@ -21,9 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: Config) -> dict[str, float]:
-    """Print what config.checkpoint is; returns the metrics it carries."""
-    assert config.checkpoint is not None
-    path = find_weights(config.checkpoint)
+    """Print what task.checkpoint is; returns the metrics it carries."""
+    path = find_weights(Inspect.of(config).checkpoint)
     file = read_weight_file(path)
     source = source_of(file)
     lines = [f"{path}", f"  {source.kind}, {source.format}, {path.stat().st_size / 1e6:.1f} MB"]
@@ -34,8 +34,9 @@ def run(config: Config) -> dict[str, float]:
             metrics = checkpoint.metadata.metrics
             lines += describe(checkpoint)
         else:
-            backbone = backbone_name(source.arrays) or "not known here"
-            lines += [f"  backbone     {backbone}", f"  arrays       {_count(source.arrays.values())}"]
+            backbone = backbone_of(source.arrays)
+            lines.append(f"  backbone     {'not known here' if backbone is None else backbone.name}")
+            lines.append(f"  arrays       {_count(source.arrays.values())}")
             lines.append("  use          init= starts a training from it")
     except UserError as error:
         lines.append(f"  incomplete   {error}")

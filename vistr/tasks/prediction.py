@@ -11,8 +11,8 @@ from typing import Any
 from vistr.config import Config
 from vistr.config.compose import from_dict
 from vistr.config.sizes import evaluation_size
+from vistr.data.settings import Augmentation
 from vistr.data.sizes import Size, few_sizes
-from vistr.data.transforms import Recipe
 from vistr.data.videos import Category
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, Predictor
@@ -28,15 +28,15 @@ def load_predictor(checkpoint: str | Path, *, device: str = "auto", min_score: f
     """
     read = read_checkpoint(os.path.expanduser(checkpoint))
     config = from_dict(read.metadata.config)
-    config.device.target, config.task.min_score = device, min_score
-    return make_predictor(config, read)
+    config.device.target = device
+    return make_predictor(config, read, min_score)
 
 
-def make_predictor(config: Config, checkpoint: Checkpoint) -> Predictor:
+def make_predictor(config: Config, checkpoint: Checkpoint, min_score: float) -> Predictor:
     """The predictor of a checkpoint whose configuration `config` has adopted."""
     categories = checkpoint.metadata.categories
     model = network_of(checkpoint, config)
-    return Predictor(model, clip_settings(config), categories=categories, min_score=config.task.min_score)
+    return Predictor(model, clip_settings(config), categories=categories, min_score=min_score)
 
 
 def clip_settings(config: Config) -> ClipSettings:
@@ -52,16 +52,16 @@ def clip_settings(config: Config) -> ClipSettings:
     )
 
 
-def clip_sizes(config: Config, recipe: Recipe | None = None) -> tuple[Size, ...]:
+def clip_sizes(config: Config, augmentation: Augmentation | None = None) -> tuple[Size, ...]:
     """The few sizes that clips are padded to, none where they are padded to multiples of dataset.size_divisor.
 
-    Those of training with its recipe, those of evaluation without one.
+    Those of training with its augmentation, those of evaluation without one.
     """
     dataset, device = config.dataset, config.device
     few = dataset.few_sizes
     if few or (few is None and use_device(device.target, device.id) == "GPU"):
-        sides = (dataset.short_side, dataset.long_side) if recipe is not None else evaluation_size(config)[:2]
-        return few_sizes(recipe, *sides, dataset.size_divisor)
+        sides = (dataset.short_side, dataset.long_side) if augmentation is not None else evaluation_size(config)[:2]
+        return few_sizes(augmentation, *sides, dataset.size_divisor)
     return ()
 
 

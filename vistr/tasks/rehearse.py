@@ -15,6 +15,7 @@ from vistr.files import write_json
 from vistr.runtime import gpu_runtime
 from vistr.runtime.devices import stand_ins
 from vistr.runtime.subprocess_call import ask_apart
+from vistr.tasks.settings import Rehearse
 
 logger = logging.getLogger(__name__)
 CARDS_GB = (8, 11, 12, 16, 24, 32, 40, 80)
@@ -50,8 +51,9 @@ def run(config: Config) -> dict[str, float]:
     assert config.run_dir is not None
     if (lacking := stand_ins.why_not()) is not None:
         raise UserError(f"task=rehearse needs stand-ins for CUDA, which cannot be built: {lacking}.")
-    height, width = (multiple(side, config.dataset.size_divisor) for side in (config.task.height, config.task.width))
-    objects = config.task.objects or sorted({min(n, config.num_instances) for n in (1, 4, config.num_instances)})
+    task = Rehearse.of(config)
+    height, width = (multiple(side, config.dataset.size_divisor) for side in (task.height, task.width))
+    objects = task.objects or sorted({min(n, config.num_instances) for n in (1, 4, config.num_instances)})
     size = f"{config.num_frames} frames of {height}x{width}, batch {config.optimizer.batch_size}"
     network = f"{config.backbone.name}, {size}, {config.device.precision}"
     logger.info("rehearsing %s on kernels that do nothing; compiling takes minutes", network)
@@ -82,9 +84,8 @@ def run(config: Config) -> dict[str, float]:
     }
 
 
-def multiple(side: int | None, divisor: int) -> int:
+def multiple(side: int, divisor: int) -> int:
     """A side as it is padded."""
-    assert side is not None
     return -(-side // divisor) * divisor
 
 

@@ -28,6 +28,7 @@ from vistr.inference.predictor import Predictor
 from vistr.models.vistr import VisTR
 from vistr.runtime.parallel import Ranks
 from vistr.tasks.prediction import clip_settings
+from vistr.tasks.settings import Evaluating
 from vistr.training.tracking import Kind, Tracker
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def find_tracks(
 
     The median, because the first video of a size compiles.
     """
-    predictor = Predictor(model, clip_settings(config), min_score=config.task.min_score)
+    predictor = Predictor(model, clip_settings(config), min_score=Evaluating.of(config).min_score)
     results: list[list[dict[str, Any]]] = []
     rates: list[float] = []
     videos = video_set.videos[ranks.rank :: ranks.size]
@@ -136,7 +137,7 @@ def draw_videos(
     kind: Kind,
 ) -> None:
     """Pictures of the first few videos, truth above what was found; in TensorBoard too."""
-    for video in video_set.videos[: config.task.num_pictures]:
+    for video in video_set.videos[: Evaluating.of(config).num_pictures]:
         sheet = video_sheet(video_set, video, results)
         Image.fromarray(sheet).save(folder / f"video_{video.id}.png")
         tracker.image(f"videos/{video.id}" if kind == "eval" else f"videos_{kind}/{video.id}", sheet, step)
@@ -158,7 +159,7 @@ def typed_values(overrides: Sequence[str]) -> dict[str, bool | float | str]:
     values: dict[str, bool | float | str] = {}
     for override in overrides:
         key = override_key(override)
-        if key in PATH_KEYS and key not in ("checkpoint", "init"):
+        if key in PATH_KEYS and key not in ("task.checkpoint", "init"):
             continue
         text = unquoted(override)
         value: Any = text

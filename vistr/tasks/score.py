@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from vistr.config import Config
 from vistr.errors import UserError
 from vistr.evaluation.ytvis import evaluate
-from vistr.files import PROGRAM
+from vistr.tasks.settings import Score
 
 
-def run(config: Any) -> dict[str, float]:
-    """Score config.results against config.annotations: the 12 figures, also as a table and in metrics.json.
+def run(config: Config) -> dict[str, float]:
+    """Score task.results against task.annotations: the 12 figures, also as a table and in metrics.json.
 
     metrics.json lies in config.run_dir and holds the figures, those of each category, and the warnings.
     """
-    for key in ("annotations", "results"):
-        if getattr(config, key) is None:
-            raise UserError(f"task=score needs {key}=<file>: {PROGRAM} task=score annotations=... results=...")
-    evaluation = evaluate(config.annotations, config.results)
+    task = Score.of(config)
+    evaluation = evaluate(task.annotations, task.results)
     print(evaluation.table())
     if config.run_dir is not None:
         path = Path(config.run_dir) / "metrics.json"

@@ -9,10 +9,10 @@ from typing import cast
 
 from vistr.config import Config
 from vistr.config.checks import check_dataset
-from vistr.config.schema import generated_videos
 from vistr.data.categories import are_unnamed
 from vistr.data.layouts import Split, find_layout
 from vistr.data.samples import check_sizes
+from vistr.data.settings import generated_videos
 from vistr.data.shapes import write_shapes
 from vistr.data.splits import hold_out
 from vistr.data.videos import Category, VideoSet, check_images

@@ -13,7 +13,6 @@ from vistr.data.clips import Batch
 from vistr.data.sizes import sizes_met
 from vistr.data.slots import overfull
 from vistr.data.videos import VideoSet
-from vistr.models.backbone import calibrate
 from vistr.models.build import build_model
 from vistr.runs.rows import read_rows
 from vistr.runs.runs import final_training_figures
@@ -30,10 +29,9 @@ from vistr.tasks.training_parts import (
     make_loader,
     make_optimizer,
     make_plan,
-    make_recipe,
     make_schedule,
-    make_step,
 )
+from vistr.training.step import TrainingStep
 from vistr.training.tracking import open_tracker
 from vistr.training.trainer import Trainer, is_ended
 from vistr.weights.checkpoint import Metadata, checkpoint_to_resume, load_weights
@@ -78,7 +76,7 @@ def run(config: Config) -> dict[str, float]:
     model = build_model(config, len(videos.categories))
     num_parameters = sum(p.size for p in model.get_parameters())
     logger.info("%.1f M parameters", num_parameters / 1e6)
-    step = make_step(config, model)
+    step = TrainingStep(model, config.loss)
     optimizer = make_optimizer(config, model, step, ranks)
     metadata = Metadata(to_dict(config), list(videos.categories))
     loader = make_loader(config, videos, ranks)
@@ -87,7 +85,7 @@ def run(config: Config) -> dict[str, float]:
         del initial
     elif config.resume is None:
         images, context = model.prepare(first().frames, first().padding)
-        calibrate(model.detector.backbone, images, context.sizes)
+        model.detector.backbone.calibrate(images, context.sizes)
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")
     if config.resume is not None:
         checkpoint = checkpoint_to_resume(Path(config.resume))
@@ -139,10 +137,10 @@ def run(config: Config) -> dict[str, float]:
 
 def works_of(config: Config, videos: VideoSet, judged: VideoSet) -> list[Work]:
     """All that the run can have to compile; nothing where clips can have any size."""
-    dataset, recipe = config.dataset, make_recipe(config)
+    dataset = config.dataset
     sides = (dataset.short_side, dataset.long_side)
     training, evaluation = (
         sizes_met({(v.height, v.width) for v in some.videos}, how, *of, dataset.size_divisor, clip_sizes(config, how))
-        for some, how, of in ((videos, recipe, sides), (judged, None, evaluation_size(config)[:2]))
+        for some, how, of in ((videos, dataset.augmentation, sides), (judged, None, evaluation_size(config)[:2]))
     )
     return every_step(config, training, evaluation) if training else []

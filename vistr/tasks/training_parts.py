@@ -8,28 +8,14 @@ from contextlib import closing
 from vistr.config import Config
 from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
-from vistr.data.transforms import Recipe
 from vistr.data.videos import VideoSet
-from vistr.losses.criterion import Weights
-from vistr.losses.matching import Costs
 from vistr.models.vistr import VisTR
 from vistr.runtime.parallel import Ranks, num_local_ranks
 from vistr.tasks.prediction import clip_sizes
+from vistr.tasks.settings import Train
 from vistr.training.optimizer import AdamW, Schedule
 from vistr.training.step import TrainingStep
 from vistr.training.trainer import Plan
-
-
-def make_step(config: Config, model: VisTR) -> TrainingStep:
-    """The training step with the configured losses."""
-    loss = config.loss
-    return TrainingStep(
-        model,
-        Weights(loss.class_weight, loss.box_weight, loss.giou_weight, loss.mask_weight, loss.dice_weight),
-        Costs(loss.class_cost, loss.box_cost, loss.iou_cost),
-        no_object_weight=loss.no_object_weight,
-        aux_losses=loss.aux_losses,
-    )
 
 
 def make_optimizer(config: Config, model: VisTR, step: TrainingStep, ranks: Ranks | None = None) -> AdamW:
@@ -72,12 +58,12 @@ def make_loader(
     config: Config, videos: VideoSet, ranks: Ranks | None = None, batch_size: int | None = None
 ) -> ClipLoader:
     """Shuffled, augmented clips of the training videos, or this rank's share of them."""
-    dataset, recipe = config.dataset, make_recipe(config)
+    dataset, augmentation = config.dataset, config.dataset.augmentation
     return ClipLoader(
         videos,
         num_frames=config.num_frames,
         batch_size=batch_size or config.optimizer.batch_size,
-        recipe=recipe,
+        augmentation=augmentation,
         short_side=dataset.short_side,
         long_side=dataset.long_side,
         size_divisor=dataset.size_divisor,
@@ -85,21 +71,7 @@ def make_loader(
         num_workers=default_workers() if dataset.num_workers is None else dataset.num_workers,
         shuffle=True,
         shard=(ranks or Ranks()).shard,
-        sizes=clip_sizes(config, recipe),
-    )
-
-
-def make_recipe(config: Config) -> Recipe:
-    """The configured augmentation."""
-    augmentation = config.dataset.augmentation
-    return Recipe(
-        flip=augmentation.flip,
-        resize_short=tuple(augmentation.resize_short),
-        resize_long=augmentation.resize_long,
-        photometric=augmentation.photometric,
-        crop_resize_short=tuple(augmentation.crop_resize_short),
-        crop_min=augmentation.crop_min,
-        crop_max=augmentation.crop_max,
+        sizes=clip_sizes(config, augmentation),
     )
 
 
@@ -111,7 +83,7 @@ def first_batch(loader: ClipLoader) -> Batch:
 
 def make_plan(config: Config) -> Plan:
     """How long the run is and how often it reports."""
-    optimizer, task = config.optimizer, config.task
+    optimizer, task = config.optimizer, Train.of(config)
     return Plan(
         epochs=optimizer.epochs,
         max_steps=optimizer.max_steps,
@@ -122,5 +94,5 @@ def make_plan(config: Config) -> Plan:
         evaluate_every=task.evaluate_every,
         checkpoint_every=task.checkpoint_every,
         save_minutes=task.save_minutes,
-        loss_scale=config.device.loss_scale if config.device.precision == "fp16" else None,
+        loss_scale=config.device.first_loss_scale,
     )

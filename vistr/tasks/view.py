@@ -23,6 +23,7 @@ from vistr.evaluation.pairing import FOUND_IOU, VideoPairs, pair_video
 from vistr.evaluation.reading import Contents, read
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate_contents
+from vistr.tasks.settings import View
 
 logger = logging.getLogger(__name__)
 # Annotation files do not say it; YouTube-VIS took every fifth frame of about 30 a second.
@@ -37,19 +38,18 @@ EXPLANATION = (
 
 def run(config: Config) -> dict[str, float]:
     """Write index.html and a page for each chosen video into config.run_dir; returns the official figures, if any."""
-    assert config.annotations is not None
-    assert config.results is not None
     assert config.run_dir is not None
-    annotation_file, results_file, folder = Path(config.annotations), Path(config.results), Path(config.run_dir)
+    task = View.of(config)
+    annotation_file, results_file, folder = Path(task.annotations), Path(task.results), Path(config.run_dir)
     images = config.dataset.images
     video_set = open_annotations(annotation_file, None if images is None else Path(images))
     contents = read(truth_of(video_set), results_file)
     predicted_in = {video for video, _ in contents.results}
-    pairs = [pair_video(contents, v.id, min_score=config.task.min_score) for v in video_set.videos]
+    pairs = [pair_video(contents, v.id, min_score=task.min_score) for v in video_set.videos]
     ranked = rank([one for one in pairs if one.video_id in predicted_in])
     if not ranked:
         raise UserError(f"{results_file} has no result to look at: it is an empty list, or names unknown categories.")
-    chosen = ranked[: config.task.num_videos]
+    chosen = ranked[: task.num_videos]
     videos = {video.id: video for video in video_set.videos}
     check_images(replace(video_set, videos=tuple(videos[one.video_id] for one in chosen)))
     cards = []
@@ -65,7 +65,7 @@ def run(config: Config) -> dict[str, float]:
         title=f"{results_file.name} beside {annotation_file.name}",
         description=EXPLANATION if video_set.has_truth else "These videos have no annotated objects: no scores.",
         figures={name: figures[name] for name in ("AP", "AP50", "AP75", "AR10") if name in figures},
-        notes=remarks(config, contents, [videos[one.video_id] for one in pairs if one.video_id not in predicted_in]),
+        notes=remarks(task, contents, [videos[one.video_id] for one in pairs if one.video_id not in predicted_in]),
     )
     logger.info("Open in a browser: %s", os.path.relpath(folder / "index.html"))
     return figures
@@ -117,11 +117,11 @@ def described(card: Card) -> str:
     return f"Score {card.score:.2f}: {objects} found with an overlap of at least {FOUND_IOU:g}."
 
 
-def remarks(config: Config, contents: Contents, without: Sequence[Video]) -> list[str]:
+def remarks(task: View, contents: Contents, without: Sequence[Video]) -> list[str]:
     """What a reader of the pages should know of how they came about."""
     notes = contents.suspicions.lines()
-    if config.task.min_score > 0:
-        notes.append(f"Predictions with a score below {config.task.min_score:g} (task.min_score) are left out.")
+    if task.min_score > 0:
+        notes.append(f"Predictions with a score below {task.min_score:g} (task.min_score) are left out.")
     if without:
         names = ", ".join(name_of(video) for video in without[:5])
         more = f" and {len(without) - 5} more" if len(without) > 5 else ""

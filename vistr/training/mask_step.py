@@ -72,7 +72,7 @@ class MaskStep:
     def __call__(
         self, found: Detection, blocked: Tensor, sizes: Tensor, supervision: Supervision, scale: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, list[Tensor], dict[str, Tensor]]:
-        """Total, mask and dice losses `[3]`, and, times `scale`, their gradients of states, memory, maps, parameters.
+        """Total and mask losses in a row, and, times `scale`, their gradients of states, memory, maps, parameters.
 
         The maps' are those of strides 8 and 16, before them that of stride 4 where it is wanted; `blocked [B*T, h*w]`
         and `sizes [B*T, 2]` as in `Segmenter`.

@@ -12,16 +12,15 @@ import numpy as np
 from mindspore import Parameter, Tensor, ops
 
 from vistr.data.clips import Batch, ClipTargets
-from vistr.losses.criterion import Criterion, Weights
-from vistr.losses.matching import Costs, Match
+from vistr.losses.criterion import Criterion, named_losses
+from vistr.losses.matching import Match
+from vistr.losses.settings import Loss
 from vistr.losses.supervision import Normalisers, Supervision, count_boxes, supervise
 from vistr.models.vistr import Context, Detection, VisTR, frame_chunks
 from vistr.runtime import backend
 from vistr.runtime.graph import Graph
 from vistr.runtime.memory import release
 from vistr.training.mask_step import MaskStep, add, dot
-
-LAYER_PARTS = ("class", "box", "giou")
 
 
 @dataclass
@@ -46,14 +45,11 @@ class TrainingStep:
     (of the backbone, those of a few frames, of the masks, those of a few objects), whatever the clip.
     """
 
-    def __init__(
-        self, model: VisTR, weights: Weights, costs: Costs, *, no_object_weight: float, aux_losses: bool
-    ) -> None:
-        self.model, self.costs = model, costs
-        self.no_object_weight = no_object_weight
-        self.first_layer = first_layer = 0 if aux_losses else -1
+    def __init__(self, model: VisTR, loss_settings: Loss) -> None:
+        self.model, self.loss_settings = model, loss_settings
+        self.first_layer = first_layer = 0 if loss_settings.aux_losses else -1
         self.parameters: list[Parameter] = list(model.trainable_params())
-        detector, criterion, natively = model.detector, Criterion(weights), backend.sums_natively()
+        detector, criterion, natively = model.detector, Criterion(loss_settings), backend.sums_natively()
         backbone = detector.backbone
         self.of_backbone = ms.ParameterTuple(backbone.trainable_params())
         names = {p.name for p in self.of_backbone}
@@ -88,7 +84,7 @@ class TrainingStep:
         def backbone_gradients(x: Tensor, sizes: Tensor, *gradients: Tensor) -> Any:
             return gradients_of(body, of_backbone)(x, sizes, gradients)
 
-        kept = (list(model.get_parameters()), model.graphs, (weights, first_layer))
+        kept = (list(model.get_parameters()), model.graphs, loss_settings)
         self.masks = MaskStep(model, criterion, of_stride4=self.from_images, kept=kept)
         self.run_loss = Graph("losses of classes and boxes, with gradients,", loss, *kept)
         self.run_detector_gradients = Graph("the transformer's gradients", detector_gradients, *kept)
@@ -115,8 +111,7 @@ class TrainingStep:
             boxes,
             batch.targets,
             num_instances=self.model.num_instances,
-            no_object_weight=self.no_object_weight,
-            costs=self.costs,
+            loss=self.loss_settings,
             normalisers=normalisers,
         )
         errors = matching_errors(logits[-1], supervision.classes[-1], batch.targets)
@@ -141,7 +136,7 @@ class TrainingStep:
         (_, of_queries), (logits, boxes) = self.run_loss(found.logits, found.boxes, factor, *targets)
         blocked = context.of_frames(images.shape[0] // context.position.shape[0])
         of_masks, states, memory, of_maps, of_segmenter = self.masks(found, blocked, context.sizes, supervision, factor)
-        losses = name_losses(of_queries.asnumpy(), of_masks.asnumpy())
+        losses = named_losses(of_queries.asnumpy(), of_masks.asnumpy())
         release((found.logits, found.boxes, found.states, found.memory, stride8, stride16))
         states = states.reshape(context.position.shape[0], -1, states.shape[-1])
         of_stride32, of_detector = self.run_detector_gradients(
@@ -172,19 +167,6 @@ class TrainingStep:
                 gradients = [ops.concat((g, ops.zeros((missing, *g.shape[1:]), g.dtype)), 0) for g in gradients]
             total = add(total, self.run_backbone_gradients(chunk, of_chunk, *gradients))
         return total
-
-
-def name_losses(of_queries: np.ndarray, of_masks: np.ndarray) -> dict[str, float]:
-    """Losses by name: the last layer's parts plain, the auxiliary layers' parts with the layer's number.
-
-    `of_queries` are the total and every layer's class, box and giou losses in a row, `of_masks` total, mask, dice.
-    """
-    losses = {"loss": float(of_queries[0] + of_masks[0])}
-    by_layer = of_queries[1:].reshape(-1, len(LAYER_PARTS))
-    for layer, row in enumerate(by_layer):
-        suffix = "" if layer == len(by_layer) - 1 else f"_{layer}"
-        losses.update({f"{part}{suffix}": float(value) for part, value in zip(LAYER_PARTS, row, strict=True)})
-    return {**losses, "mask": float(of_masks[1]), "dice": float(of_masks[2])}
 
 
 def matching_errors(logits: np.ndarray, classes: np.ndarray, targets: Sequence[ClipTargets]) -> dict[str, float]:

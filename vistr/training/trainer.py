@@ -17,6 +17,7 @@ from vistr.data.loader import ClipLoader
 from vistr.errors import UserError
 from vistr.files import PROGRAM
 from vistr.layers.dropout import step_noise
+from vistr.losses.criterion import LOSSES
 from vistr.losses.supervision import group_normalisers
 from vistr.models.vistr import VisTR
 from vistr.runtime.device import DeviceName, peak_memory_gb
@@ -33,8 +34,6 @@ from vistr.training.tracking import Tracker
 from vistr.weights.checkpoint import Metadata, TrainingState, save_checkpoint
 
 logger = logging.getLogger(__name__)
-
-CONSOLE_LOSSES = ("loss", "class", "box", "giou", "mask", "dice")
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ class Trainer:
         values |= {f"seconds_{part}": spent for part, spent in seconds.items()}
         self.tracker.scalars(state.step, values, "train", epoch=state.epoch + 1)
         if state.step % plan.log_every == 0 or state.step in (1, self.total_steps):
-            shown = {name: losses[name] for name in CONSOLE_LOSSES}
+            shown = {name: losses[name] for name in ("loss", *LOSSES)}
             self.progress.log(state.epoch + 1, shown, learning_rate=rates[1], grad_norm=norm, memory_gb=memory)
 
     def accumulate(self, group: Sequence[Batch]) -> tuple[dict[str, float], Sequence[Tensor], dict[str, float]]:
@@ -181,7 +180,7 @@ class Trainer:
         The losses are those of all ranks, the gradients are this one's.
         """
         ranks = self.ranks
-        weights = (self.model.num_instances, self.step.no_object_weight)
+        weights = (self.model.num_instances, self.step.loss_settings.no_object_weight)
         normalisers = group_normalisers(group, *weights, ranks=ranks)
         gradients: Sequence[Tensor] = ()
         losses: dict[str, float] = {}

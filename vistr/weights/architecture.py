@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vistr.config.sizes import original_training_size
 from vistr.errors import UserError
-from vistr.models.backbone import BLOCKS
+from vistr.models.backbones import BACKBONES, Backbone, backbone_in
 from vistr.weights.sources import BODY
 
 
-def backbone_name(arrays: Mapping[str, np.ndarray]) -> str | None:
-    """The ResNet among arrays of the original's names: "r50"; None for one that is not known here."""
-    stages = [_count(rf"{re.escape(BODY)}layer{i}\.(\d+)\.", arrays) for i in range(1, 5)]
-    bottleneck = f"{BODY}layer1.0.conv3.weight" in arrays
-    width = arrays[f"{BODY}conv1.weight"].shape[0] if f"{BODY}conv1.weight" in arrays else 0
-    for name, blocks in BLOCKS.items():
-        same = list(blocks) == stages and bottleneck == (name in ("r50", "r101"))
-        if same and width == (32 if name == "r10" else 64):
-            return name
-    return None
+def backbone_of(arrays: Mapping[str, np.ndarray]) -> Backbone | None:
+    """The backbone among arrays of the original's names; None for one that is not known here."""
+    return backbone_in({name.removeprefix(BODY): value for name, value in arrays.items() if name.startswith(BODY)})
 
 
 def architecture(arrays: Mapping[str, np.ndarray], path: Path, *, num_instances: int, dilation: bool) -> dict[str, Any]:
     """The configuration's model part for a whole VisTR's arrays (the original's names), as nested dicts.
 
     Shapes do not tell the number of slots in a frame (`num_instances`) nor whether the last stage is dilated.
-    UserError names what is missing, or a ResNet that is not known here.
+    UserError names what is missing, or a backbone that is not known here.
     """
     try:
         width = arrays["vistr.input_proj.weight"].shape[0]
@@ -41,21 +34,19 @@ def architecture(arrays: Mapping[str, np.ndarray], path: Path, *, num_instances:
         kernel = arrays["insmask_head.0.weight"].shape[-1]
     except KeyError as error:
         raise UserError(f"{path} is no whole VisTR: it lacks {error.args[0]}; start from it with init=") from error
-    backbone = backbone_name(arrays)
+    backbone = backbone_of(arrays)
     if backbone is None:
-        raise UserError(f"{path} has a backbone that is none of {', '.join(BLOCKS)}")
+        raise UserError(f"{path} has a backbone that is none of {', '.join(BACKBONES)}")
     if num_queries % num_instances:
         raise UserError(
             f"{path} has {num_queries} queries, which num_instances={num_instances} does not divide: convert it with"
             " the number of slots it was trained with, num_instances="
         )
-    short_side, long_side = original_training_size(backbone)
-    size = {"short_side": short_side, "long_side": long_side}
     return {
         "num_frames": num_queries // num_instances,
         "num_instances": num_instances,
         "sequence_head": "dense" if kernel == 5 else "dilated",
-        "backbone": {"name": backbone, "dilation": dilation, **size},
+        "backbone": {**asdict(backbone), **({"dilation": True} if dilation else {})},
         "transformer": {
             "hidden_dim": width,
             "num_heads": heads,

@@ -9,7 +9,7 @@ from typing import Any
 
 from vistr.config import Config
 from vistr.errors import UserError, shortened
-from vistr.weights.architecture import backbone_name, count_layers
+from vistr.weights.architecture import backbone_of, count_layers
 from vistr.weights.sources import Source
 
 
@@ -28,10 +28,11 @@ def require_fitting(source: Source, config: Config) -> None:
 def _compared(source: Source, config: Config) -> list[tuple[str, Any, Any]]:
     """Key, the weights' value and the configured one, of the settings that shapes and names tell."""
     arrays, transformer = source.arrays, config.transformer
-    name = backbone_name(arrays)
-    found: list[tuple[str, Any, Any]] = [] if name is None else [("backbone.name", name, config.backbone.name)]
+    backbone, found = backbone_of(arrays), list[tuple[str, Any, Any]]()
+    if backbone is not None:
+        found.append(("backbone.name", backbone.name, config.backbone.name))
     width = _size(source, "vistr.input_proj.weight", 0)
-    if source.kind == "a ResNet" or width is None:
+    if source.is_backbone or width is None:
         return found
     if source.is_whole:
         found.append(("transformer.hidden_dim", width, transformer.hidden_dim))

@@ -100,7 +100,7 @@ def _same_width(source: Source, shapes: dict[str, tuple[int, ...]]) -> bool:
 
 
 def _promises(source: Source, name: str, shapes: dict[str, tuple[int, ...]]) -> bool:
-    if source.kind == "a ResNet" or (source.kind == "a DETR" and not _same_width(source, shapes)):
+    if source.is_backbone or (source.kind == "a DETR" and not _same_width(source, shapes)):
         return name.startswith(BODY)
     if source.kind == "a DETR":
         return name.startswith((BODY, "vistr.transformer.", "vistr.bbox_embed.", "vistr.input_proj."))

@@ -12,6 +12,7 @@ import mindspore as ms
 from omegaconf import OmegaConf
 
 from vistr import __version__
+from vistr.config.old_keys import migrated
 from vistr.config.stored import plain_config
 from vistr.data.videos import Category
 from vistr.errors import UserError, shortened
@@ -69,6 +70,7 @@ def metadata_of(described: dict[str, Any], path: Path) -> Metadata:
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         reason = shortened(error, 80)
         raise UserError(f"{path} is damaged, or written by another version of this program ({reason})") from None
+    metadata.config = migrated(metadata.config)
     beginning = f"{path} is damaged, or written by another version: its configuration"
     typed = OmegaConf.to_container(plain_config(metadata.config, beginning))
     metadata.config = _as_typed(metadata.config, typed)

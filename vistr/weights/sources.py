@@ -6,17 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from vistr.errors import UserError
+from vistr.models.backbones import BACKBONES
 from vistr.weights.files import WeightFile
 from vistr.weights.load import shorten
 from vistr.weights.mindspore_port import from_port, is_port
 from vistr.weights.names import to_torch_layout, torch_name
 
-Kind = Literal["a vistr checkpoint", "a VisTR", "a VisTR of the MindSpore port", "a DETR", "a ResNet"]
+Kind = str  # "a vistr checkpoint", "a VisTR", "a VisTR of the MindSpore port", "a DETR", or a backbone's family
 BODY = "vistr.backbone.0.body."
 MODEL = "model."  # what our own checkpoints put before the names of weights
 _IGNORED = re.compile(r"(num_batches_tracked|(^|\.)fc\.(weight|bias))$")
@@ -37,6 +38,11 @@ class Source:
     def is_whole(self) -> bool:
         """Whether it is a whole VisTR, not a part to start from."""
         return self.kind in ("a vistr checkpoint", "a VisTR", "a VisTR of the MindSpore port")
+
+    @property
+    def is_backbone(self) -> bool:
+        """Whether it is a backbone alone."""
+        return not self.is_whole and self.kind != "a DETR"
 
 
 def source_of(file: WeightFile) -> Source:
@@ -67,7 +73,8 @@ def recognise(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[Kind, dict[
         heads = ("bbox_attention.", "mask_head.")
         return "a DETR", {n if n.startswith(heads) else f"vistr.{n}": v for n, v in arrays.items()}
     arrays = {name.removeprefix("backbone.0.body."): value for name, value in arrays.items()}
-    if "conv1.weight" in arrays and "layer1.0.conv1.weight" in arrays:
-        return "a ResNet", {BODY + name: value for name, value in arrays.items()}
+    for backbone in BACKBONES.values():
+        if backbone.wrote(arrays):
+            return backbone.family, {BODY + name: value for name, value in arrays.items()}
     names = shorten(sorted(arrays), 3)
     raise UserError(f"{path}: the names in it ({names}) are neither a ResNet's, a DETR's nor a VisTR's")

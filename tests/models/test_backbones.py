@@ -7,7 +7,9 @@ import pytest
 from mindspore import Tensor
 
 from tests.numeric import random
-from vistr.models.backbone import BLOCKS, MaxPool, ResNet, calibrate
+from vistr.models.backbones import BACKBONES, LAYOUTS, Layout, ResNet, backbone_in, register
+from vistr.models.resnet import MaxPool
+from vistr.weights.names import torch_name
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -22,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("cpu")
     ],
 )
 def test_depths_and_widths(name: str, channels: list[int], num_convolutions: int) -> None:
-    backbone = ResNet(name)
-    assert backbone.channels == channels
+    assert ResNet(name).channels == channels
+    backbone = ResNet(name).build()
     kernels = [p for p in backbone.get_parameters() if p.ndim == 4]
     assert len(kernels) == num_convolutions
     trained = {name for name, p in backbone.parameters_and_names() if p.requires_grad}
@@ -33,14 +35,14 @@ def test_depths_and_widths(name: str, channels: list[int], num_convolutions: int
 
 @pytest.mark.parametrize("name", ["r18", "r34"])
 def test_maps_of_strides_4_8_16_and_32(name: str) -> None:
-    maps = ResNet(name)(Tensor(random(0, 1, 37, 64, 3)))
+    maps = ResNet(name).build()(Tensor(random(0, 1, 37, 64, 3)))
     assert [tuple(m.shape) for m in maps] == [(1, 10, 16, 64), (1, 5, 8, 128), (1, 3, 4, 256), (1, 2, 2, 512)]
 
 
 def test_dilation_keeps_stride_16_and_sees_as_far(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(BLOCKS, "r50", (1, 1, 1, 3))
+    monkeypatch.setitem(LAYOUTS, "r50", Layout((1, 1, 1, 3), bottleneck=True))
     images = Tensor(random(0, 1, 64, 64, 3))
-    plain, dilated = ResNet("r50"), ResNet("r50", dilation=True)
+    plain, dilated = ResNet("r50").build(), ResNet("r50", dilation=True).build()
     for ours, theirs in zip(dilated.get_parameters(), plain.get_parameters(), strict=True):
         ours.set_data(theirs)
     assert dilated(images)[3].shape == (1, 4, 4, 2048)
@@ -51,7 +53,7 @@ def test_dilation_keeps_stride_16_and_sees_as_far(monkeypatch: pytest.MonkeyPatc
 
 
 def test_with_a_rate_of_zero_nothing_of_it_trains() -> None:
-    assert not ResNet("r18", trainable=False).trainable_params()
+    assert not ResNet("r18").build(trainable=False).trainable_params()
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 10), (7, 9), (1, 2)])
@@ -64,13 +66,31 @@ def test_max_pooling(height: int, width: int) -> None:
 
 
 def test_calibration_standardises_every_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(BLOCKS, "r18", (1, 1, 1, 1))
-    backbone, images = ResNet("r18"), Tensor(3 + 2 * random(0, 2, 64, 64, 3))
+    monkeypatch.setitem(LAYOUTS, "r18", Layout((1, 1, 1, 1)))
+    backbone, images = ResNet("r18").build(), Tensor(3 + 2 * random(0, 2, 64, 64, 3))
     before = {name: p.asnumpy().copy() for name, p in backbone.parameters_and_names()}
-    calibrate(backbone, images)
+    backbone.calibrate(images)
     first = backbone.conv1(images).asnumpy()
     np.testing.assert_allclose(first.mean((0, 1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose(first.var((0, 1, 2)), 1, atol=1e-2)
     changed = {name for name, p in backbone.parameters_and_names() if (p.asnumpy() != before[name]).any()}
     assert {name.rpartition(".")[2] for name in changed} == {"running_mean", "running_var"}
     assert len(changed) == len([name for name in before if "running_" in name])
+
+
+@pytest.mark.parametrize("name", ["r10", "r34", "r50"])
+def test_what_a_backbone_says_of_itself_is_what_it_builds(name: str) -> None:
+    backbone = BACKBONES[name]
+    cell = backbone.build()
+    maps = cell(Tensor(random(0, 1, 33, 64, 3)))
+    assert [m.shape[3] for m in maps] == backbone.channels
+    assert [m.shape[1:3] for m in maps] == backbone.map_sizes(33, 64)
+    assert cell.frozen_stem == backbone.frozen_stem
+    arrays = {torch_name(p.name): p.asnumpy() for p in cell.get_parameters()}
+    assert backbone.wrote(arrays)
+    assert backbone_in(arrays) == backbone
+
+
+def test_a_name_is_given_once() -> None:
+    with pytest.raises(ValueError, match="r50"):
+        register(ResNet("r50"))

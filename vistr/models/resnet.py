@@ -8,9 +8,7 @@ from mindspore import Tensor, nn, ops
 from vistr.layers.conv import ConvNorm
 from vistr.layers.padding import inside_of, sizes_at, table_inside
 from vistr.layers.tables import out_size, pool_table
-
-# R10 is ours, of half the width, for demos: no weights of it are published.
-BLOCKS = {"r10": (1, 1, 1, 1), "r18": (2, 2, 2, 2), "r34": (3, 4, 6, 3), "r50": (3, 4, 6, 3), "r101": (3, 4, 23, 3)}
+from vistr.models.backbones import ResNet
 
 
 class BasicBlock(nn.Cell):
@@ -74,35 +72,27 @@ class MaxPool(nn.Cell):
         return ops.gather(rows, table_inside(table, inside), 0)
 
 
-class ResNet(nn.Cell):
-    """`[N, H, W, 3]` to the four stages' maps, strides 4, 8, 16, 32 (the last 16 if dilated).
+class ResNetCell(nn.Cell):
+    """A ResNet: `[N, H, W, 3]` to the four stages' maps, strides 4, 8, 16, 32 (the last 16 if dilated).
 
     Every BatchNorm is frozen, and so are conv1 and layer1 with `frozen_stem`; with `trainable` False all of it is.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        dilation: bool = False,
-        frozen_stem: bool = True,
-        trainable: bool = True,
-        recompute: bool = False,
-    ) -> None:
+    def __init__(self, settings: ResNet, *, trainable: bool = True, recompute: bool = False) -> None:
         super().__init__()
-        block = Bottleneck if name.endswith(("50", "101")) else BasicBlock
-        width = 32 if name == "r10" else 64
-        self.channels = [width * block.expansion * 2**i for i in range(4)]
+        layout = settings.layout
+        block = Bottleneck if layout.bottleneck else BasicBlock
+        frozen_stem, dilation = settings.frozen_stem, settings.dilation
         self.frozen_stem, self.dilation = frozen_stem, dilation
-        self.conv1 = ConvNorm(3, width, 7, 2)
+        self.conv1 = ConvNorm(3, layout.width, 7, 2)
         self.pool = MaxPool()
-        in_channels = width
-        for i, num_blocks in enumerate(BLOCKS[name]):
+        in_channels = layout.width
+        for i, (num_blocks, out_channels) in enumerate(zip(layout.blocks, layout.channels, strict=True)):
             stride = 1 if i == 0 or (i == 3 and dilation) else 2
-            blocks = [block(in_channels, width * 2**i, stride, 1)]
-            in_channels = self.channels[i]
+            blocks = [block(in_channels, layout.width * 2**i, stride, 1)]
+            in_channels = out_channels
             inner = 2 if i == 3 and dilation else 1
-            blocks += [block(in_channels, width * 2**i, 1, inner) for _ in range(num_blocks - 1)]
+            blocks += [block(in_channels, layout.width * 2**i, 1, inner) for _ in range(num_blocks - 1)]
             if recompute and i > 0:
                 for cell in blocks:
                     cell.recompute()
@@ -144,15 +134,15 @@ class ResNet(nn.Cell):
             inside = after
         return x
 
+    def calibrate(self, images: Tensor, sizes: Tensor | None = None) -> None:
+        """Set every frozen BatchNorm's statistics to those of `images [N, H, W, 3]`.
 
-def calibrate(backbone: ResNet, images: Tensor, sizes: Tensor | None = None) -> None:
-    """Set every frozen BatchNorm's statistics to those of `images [N, H, W, 3]`, of pictures of `sizes [N, 2]` in them.
-
-    A backbone that starts from random weights has none: without this its activations grow from block to block.
-    """
-    layers = [cell for _, cell in backbone.cells_and_names() if isinstance(cell, ConvNorm)]
-    for layer in layers:
-        layer.calibrating = True
-    backbone(images.astype(ms.float32), sizes)
-    for layer in layers:
-        layer.calibrating = False
+        The pictures in them are of `sizes [N, 2]`. Random weights have no statistics: without this, activations grow
+        from block to block.
+        """
+        layers = [cell for _, cell in self.cells_and_names() if isinstance(cell, ConvNorm)]
+        for layer in layers:
+            layer.calibrating = True
+        self(images.astype(ms.float32), sizes)
+        for layer in layers:
+            layer.calibrating = False

@@ -1,0 +1,78 @@
+"""Settings of the videos, of the clips cut from them, and of their augmentation."""
+
+# ruff: noqa: RUF009 (knob makes a field)
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vistr.errors import UserError
+from vistr.knobs import knob
+
+MAX_SEED = 2**32 - 1  # the largest that NumPy takes
+
+
+@dataclass
+class Augmentation:
+    """Random changes to training clips, by default the original's, in this order; an empty list skips its stage."""
+
+    flip: float = knob(0.5, at_least=0, at_most=1)  # probability
+    resize_short: list[int] = knob([*range(480, 769, 32)], at_least=1)  # pixels; the short side is drawn from these,
+    resize_long: int = knob(800, at_least=1)  # the long side is at most this
+    photometric: bool = True  # brightness, contrast, saturation, hue
+    crop_resize_short: list[int] = knob([400, 500, 600], at_least=1)  # short sides before the crop
+    crop_min: int = knob(384, at_least=1)  # sides of the crop are drawn from crop_min to crop_max,
+    crop_max: int = knob(600, at_least=1)  # less where the frame is smaller
+
+    def check(self, at: str) -> None:
+        """Raise a UserError where no crop has both limits."""
+        if self.crop_min > self.crop_max:
+            raise UserError(f"{at}.crop_min={self.crop_min} is larger than {at}.crop_max={self.crop_max}.")
+
+
+@dataclass
+class Dataset:
+    """Where the videos are, which of them are held out, and how clips are cut from them."""
+
+    name: str = knob("shapes", choices=("ytvis2019", "ytvis2021", "ovis", "custom", "shapes"))
+    root: str | None = knob(None, path="one")  # the dataset's folder; its layout is found. Where shapes are generated
+    annotations: str | None = knob(None, path="one")  # or the annotation file and
+    images: str | None = knob(None, path="one")  # the folder of the videos' frames themselves
+    # What is evaluated, and the share of the training videos kept for it: public validation files have no truth.
+    split: str = knob("holdout", choices=("holdout", "train", "valid", "test"))
+    holdout: float = knob(0.1, at_least=0, less_than=1)
+    seed: int = knob(42, at_least=0, at_most=MAX_SEED)  # which videos those are
+    # Clip size of training, pixels; that of evaluation and task=infer is chosen in vistr/config/sizes.py.
+    short_side: int = knob(300, at_least=1)
+    long_side: int = knob(540, at_least=1)
+    eval_short_side: int | None = knob(None, at_least=1)  # null: 300, as the original, or training's if that is another
+    eval_long_side: int | None = knob(None, at_least=1)  # its limit; null: none
+    size_divisor: int = knob(32, at_least=1)  # clips are padded to a multiple of this
+    # true: to a square, a landscape or a portrait size, so that little is compiled; null: on a GPU.
+    few_sizes: bool | None = None
+    num_instances: int = knob(10, at_least=1)  # what num_instances= is unless it is set
+    num_workers: int | None = knob(None, at_least=0)  # threads that read frames; null: 1 to 8, cores less one
+    clip_overlap: float = knob(0.5, at_least=0, less_than=1)  # long videos: share of a clip that the next sees again
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    # From here on: dataset=shapes alone.
+    num_videos: int = knob(16, at_least=1)
+    video_length: int = knob(24, at_least=1)  # frames
+    height: int = knob(96, at_least=1)  # pixels
+    width: int = knob(160, at_least=1)
+    max_objects: int = knob(3, at_least=1)  # in a video
+
+    def check(self, at: str) -> None:
+        """Raise a UserError where the sides contradict each other."""
+        if self.short_side > self.long_side:
+            raise UserError(f"{at}.short_side={self.short_side} is larger than {at}.long_side={self.long_side}.")
+
+
+def generated_videos(dataset: Dataset) -> dict[str, int]:
+    """The settings of `dataset=shapes` that say which videos are generated, as `write_shapes` takes them."""
+    return {
+        "num_videos": dataset.num_videos,
+        "num_frames": dataset.video_length,
+        "height": dataset.height,
+        "width": dataset.width,
+        "max_objects": dataset.max_objects,
+        "seed": dataset.seed,
+    }

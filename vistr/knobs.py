@@ -1,0 +1,106 @@
+"""Fields of settings that carry their own limits, and the check of a section by them.
+
+A component's settings are a dataclass beside the component; `knob` declares a field with its range or choices, and a
+method `check(at)` holds what concerns several fields (`at` is the section's dotted name).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from copy import copy
+from typing import Any, get_type_hints
+
+from vistr.errors import UserError, shortened
+
+
+def knob(
+    default: Any,
+    *,
+    at_least: float | None = None,
+    more_than: float | None = None,
+    at_most: float | None = None,
+    less_than: float | None = None,
+    unit: str = "",
+    choices: tuple[str, ...] = (),
+    path: str = "",
+    instead: str = "",
+) -> Any:
+    """A dataclass field with limits; of a list they hold for every entry, and null is always within them.
+
+    `path` says that the text is a path of the user's, relative to where the command is typed: "one", or "several"
+    separated by commas. `instead` is what to tell who sets it for a task that does not have it.
+    """
+    limits = {"at_least": at_least, "more_than": more_than, "at_most": at_most, "less_than": less_than}
+    metadata = {**limits, "unit": unit, "choices": choices, "path": path, "instead": instead}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: copy(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_section(section: Any, at: str = "") -> None:
+    """Raise a UserError that names the first key of a section out of its limits or at odds with another."""
+    for field in dataclasses.fields(section):
+        key, value = f"{at}.{field.name}".lstrip("."), getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            check_section(value, key)
+        else:
+            _check_value(key, value, field)
+    if hasattr(section, "check"):
+        section.check(at)
+
+
+def keys_with(kind: Any, name: str, at: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys of a class of settings that have the metadata `name`, and what it is."""
+    for field, hint in fields_of(kind):
+        key = f"{at}.{field.name}".lstrip(".")
+        if dataclasses.is_dataclass(hint):
+            yield from keys_with(hint, name, key)
+        elif field.metadata.get(name):
+            yield key, field.metadata[name]
+
+
+def fields_of(kind: Any) -> list[tuple[dataclasses.Field[Any], Any]]:
+    """The fields of a class of settings with their types, and those of the classes derived from it."""
+    hints = get_type_hints(kind)
+    fields = {field.name: (field, hints[field.name]) for field in dataclasses.fields(kind)}
+    for derived in kind.__subclasses__():
+        fields |= {field.name: (field, hint) for field, hint in fields_of(derived)}
+    return list(fields.values())
+
+
+def _check_value(key: str, value: Any, field: dataclasses.Field[Any]) -> None:
+    limits = field.metadata
+    if limits.get("path") and value == "" and field.default != "":
+        raise UserError(f"{key}= is empty: give a path.")
+    if limits.get("choices") and value is not None and value not in limits["choices"]:
+        raise UserError(f"{key}={shortened(value)} is not one of its choices: {', '.join(limits['choices'])}.")
+    entries = value if isinstance(value, list) else [value]
+    if any(isinstance(entry, list | dict) for entry in entries):
+        raise UserError(f"{key}={shortened(value)} has the wrong type: it must be a list of single numbers.")
+    if any(isinstance(entry, float) and not math.isfinite(entry) for entry in entries):
+        raise UserError(f"{key}={value} is not a finite number.")
+    words = _limits_in_words(limits)
+    if words and not all(entry is None or _is_within(entry, limits) for entry in entries):
+        raise UserError(f"{key}={value} is out of range: it must be {words}.")
+
+
+def _is_within(value: Any, limits: Mapping[str, Any]) -> bool:
+    if not isinstance(value, int | float):  # a reference (${...}) in a list may be to text
+        return False
+    low, above, high, below = (limits[name] for name in ("at_least", "more_than", "at_most", "less_than"))
+    return (
+        (low is None or value >= low)
+        and (above is None or value > above)
+        and (high is None or value <= high)
+        and (below is None or value < below)
+    )
+
+
+def _limits_in_words(limits: Mapping[str, Any]) -> str:
+    names = (("at_least", "at least"), ("more_than", "above"), ("at_most", "at most"), ("less_than", "below"))
+    parts = [f"{words} {limits[name]:g}" for name, words in names if limits.get(name) is not None]
+    if limits.get("at_least") is not None and limits.get("at_most") is not None:
+        parts = [f"from {limits['at_least']} to {limits['at_most']}"]
+    return " and ".join(parts) + (f" {limits['unit']}" if parts and limits["unit"] else "")

@@ -16,6 +16,7 @@ from vistr.layers.deformable import DeformableConv, OffsetConv
 from vistr.layers.dropout import Dropout, noise_pool
 from vistr.layers.linear import Linear
 from vistr.layers.norm import GroupNorm, LayerNorm
+from vistr.layers.parameters import weights_rng
 from vistr.layers.resize import resize_bilinear, resize_nearest
 from vistr.losses.boxes import generalised_iou
 from vistr.losses.criterion import MASK_LOSSES, mask_losses, negative_log_likelihood, weighted_sum
@@ -51,7 +52,7 @@ def run(name: str, seed: int, precision: str = "fp32") -> dict[str, Array]:
     """
     rng = np.random.default_rng([seed, *name.encode()])
     # Layers draw their weights from here.
-    np.random.seed(seed)
+    weights_rng.seed(seed)
     operator, inputs = CASES[name](rng)
     dtype = np.float16 if precision == "fp16" else np.float32
     tensors = [Tensor(array.astype(dtype)) for array in inputs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -92,3 +93,11 @@ def test_a_frozen_norm_is_folded_into_its_convolution(kernels: Backend, size: tu
 
     assert_like(layer, reference, random(0, 2, *size, 5))
     assert [p.name for p in layer.trainable_params()] == ["weight"]
+
+
+@pytest.mark.parametrize("kernels", ["gather", "native"])
+def test_a_hidden_convolution_of_three_channels_has_a_gradient(kernels: Backend) -> None:
+    backend.use(kernels)
+    layer = ConvNorm(3, 4, 3)
+    gradient = ms.grad(lambda x: layer(x).sum())(Tensor(random(0, 1, 5, 6, 3))).asnumpy()
+    assert (gradient != 0).all()

@@ -7,6 +7,7 @@ import numpy as np
 from mindspore import Tensor
 
 from tests.numeric import random
+from vistr.layers.parameters import weights_rng
 from vistr.models.masks import MaskHead, SequenceHead, SplitConv
 from vistr.runtime.device import use_device
 
@@ -24,10 +25,10 @@ def maps_of_two_queries() -> Tensor:
 def difference_of_two_queries(attention_gain: float | None) -> float:
     """How far their features lie apart, as a share of the features' own size."""
     use_device("cpu")
-    np.random.seed(1)
+    weights_rng.seed(1)
     head = MaskHead(CHANNELS, HEADS, STAGES)
     if attention_gain is not None:
-        np.random.seed(2)
+        weights_rng.seed(2)
         head.lay1 = SplitConv(CHANNELS, HEADS, attention_gain)
     maps = [Tensor(random(s, 1, HEIGHT * s, WIDTH * s, c)) for s, c in zip((4, 2, 1), STAGES, strict=True)]
     adapted = head.adapt(*maps)
@@ -43,7 +44,7 @@ def test_where_a_query_looks_is_seen_in_its_mask_from_the_start() -> None:
 
 def test_masks_start_as_background_with_logits_of_several_units() -> None:
     use_device("cpu")
-    np.random.seed(1)
+    weights_rng.seed(1)
     logits = SequenceHead(24)(Tensor(np.abs(random(3, 2, 3, HEIGHT, WIDTH, 24)))).asnumpy()
     assert (logits < 0).mean() > 0.6
     assert logits.std() > 1

@@ -141,3 +141,13 @@ def test_a_seed_draws_the_same_weights() -> None:
     one, same, other = (tiny.build(seed=seed).detector.query_embed.asnumpy() for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
+
+
+def test_building_a_network_leaves_the_callers_generators_alone() -> None:
+    np.random.seed(3)
+    expected = np.random.random()
+    np.random.seed(3)
+    first, second = tiny.build(), tiny.build()
+    assert np.random.random() == expected
+    for one, other in zip(first.get_parameters(), second.get_parameters(), strict=True):
+        np.testing.assert_array_equal(one.asnumpy(), other.asnumpy())

@@ -162,11 +162,23 @@ class Conv2d(nn.Cell):
 
 
 class ConvNorm(nn.Cell):
-    """Convolution followed by frozen BatchNorm, whose scale goes to the weight or the output: the smaller one."""
+    """Convolution followed by frozen BatchNorm, whose scale goes to the weight or the output: the smaller one.
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> None:
+    `of_image` as in `convolution`: the network's input needs no gradient.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        *,
+        of_image: bool = False,
+    ) -> None:
         super().__init__()
-        self.run = convolution(kernel, stride, dilation * (kernel // 2), dilation, of_image=in_channels == 3)
+        self.run = convolution(kernel, stride, dilation * (kernel // 2), dilation, of_image)
         bound = math.sqrt(6 / (out_channels * kernel * kernel))
         self.weight = uniform((out_channels, kernel, kernel, in_channels), bound, "weight")
         self.norm = FrozenBatchNorm(out_channels)

@@ -6,10 +6,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, ops
 
+# What initial weights are drawn from: a generator of their own, so that the caller's draw on undisturbed.
+weights_rng = np.random.RandomState()
+
 
 def uniform(shape: tuple[int, ...], bound: float, name: str) -> Parameter:
-    """A trainable parameter drawn from U(-bound, bound) with MindSpore-independent, seeded NumPy numbers."""
-    return Parameter(Tensor(np.random.uniform(-bound, bound, shape).astype(np.float32)), name=name)
+    """A trainable parameter drawn from U(-bound, bound)."""
+    return Parameter(Tensor(weights_rng.uniform(-bound, bound, shape).astype(np.float32)), name=name)
 
 
 def fixed(value: np.ndarray, name: str) -> Parameter:

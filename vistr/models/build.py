@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
 from vistr.files import user_cache
+from vistr.layers.parameters import weights_rng
 from vistr.models.detector import Detector
 from vistr.models.masks import Segmenter
 from vistr.models.vistr import Precision, VisTR
@@ -30,7 +29,7 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
     allow_tf32(config.device.tf32)
     if kernels is not None:
         backend.use(kernels)
-    np.random.seed(config.seed)
+    weights_rng.seed(config.seed)
     backbone, transformer, recompute = config.backbone, config.transformer, config.device.recompute
     detector = Detector(
         backbone.build(trainable=config.optimizer.backbone_learning_rate > 0, recompute=recompute),

@@ -8,6 +8,7 @@ from mindspore import Parameter, Tensor, nn
 
 from vistr.layers.conv import Conv2d
 from vistr.layers.linear import Linear
+from vistr.layers.parameters import weights_rng
 from vistr.models.backbones import BackboneCell
 from vistr.models.heads import BoxHead
 from vistr.models.settings import TransformerCell
@@ -33,7 +34,7 @@ class Detector(nn.Cell):
         self.backbone = backbone
         self.input_proj = Conv2d(in_channels, channels)
         self.transformer = transformer
-        queries = np.random.standard_normal((num_queries, channels)).astype(np.float32)
+        queries = weights_rng.standard_normal((num_queries, channels)).astype(np.float32)
         self.query_embed = Parameter(queries, name="query_embed")
         self.class_embed = Linear(channels, num_logits)
         self.bbox_embed = BoxHead(channels)

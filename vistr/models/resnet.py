@@ -84,7 +84,7 @@ class ResNetCell(nn.Cell):
         block = Bottleneck if layout.bottleneck else BasicBlock
         frozen_stem, dilation = settings.frozen_stem, settings.dilation
         self.frozen_stem, self.dilation = frozen_stem, dilation
-        self.conv1 = ConvNorm(3, layout.width, 7, 2)
+        self.conv1 = ConvNorm(3, layout.width, 7, 2, of_image=True)
         self.pool = MaxPool()
         in_channels = layout.width
         for i, (num_blocks, out_channels) in enumerate(zip(layout.blocks, layout.channels, strict=True)):

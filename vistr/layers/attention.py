@@ -32,7 +32,7 @@ class MultiHeadAttention(nn.Cell):
         self.out_proj = Linear(channels, channels)
         self.attend = Attend(num_heads, None)
         self.attend_with_dropout = Attend(num_heads, site)
-        self.rows_by_columns = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
         self.thirds = ops.Split(0, 3)
 
     def construct(
@@ -52,7 +52,7 @@ class MultiHeadAttention(nn.Cell):
 
     def project(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """One of the three input projections."""
-        return add_bias(self.rows_by_columns(x.reshape(-1, self.channels), weight), bias).reshape(x.shape)
+        return add_bias(self.matmul_nt(x.reshape(-1, self.channels), weight), bias).reshape(x.shape)
 
 
 class Attend(nn.Cell):
@@ -69,9 +69,9 @@ class Attend(nn.Cell):
         self.scores_a_chunk = backend.limits().attention_scores
         self.sums_natively = backend.sums_natively()
         self.softmax, self.reduce_sum = ops.Softmax(-1), ops.ReduceSum(keep_dims=True)
-        self.rows_by_rows = ops.BatchMatMul(transpose_b=True)
-        self.rows_by_columns = ops.BatchMatMul()
-        self.columns_by_columns = ops.BatchMatMul(transpose_a=True)
+        self.matmul_nt = ops.BatchMatMul(transpose_b=True)
+        self.matmul = ops.BatchMatMul()
+        self.matmul_tn = ops.BatchMatMul(transpose_a=True)
 
     def construct(self, q: Tensor, k: Tensor, v: Tensor, blocked: Tensor, noise: Tensor) -> Tensor:
         batch, num_queries, channels = q.shape
@@ -85,7 +85,7 @@ class Attend(nn.Cell):
             rows = ops.depend(qs[i], parts[-1]) if parts else qs[i]
             weights = self.weights(rows, ks[i])
             dropped = self.dropped(weights, noise, i * weights.shape[0]).astype(v.dtype)
-            parts = (*parts, self.rows_by_columns(dropped, vs[i]))
+            parts = (*parts, self.matmul(dropped, vs[i]))
         return self.merge(parts, batch, num_queries, channels)
 
     def bprop(
@@ -108,27 +108,27 @@ class Attend(nn.Cell):
             start = i * d.shape[0]
             rows = ops.depend(q_wides[i], (dqs[-1], dks[-1]) if dqs else d)
             weights = self.weights(rows, k_wides[i])
-            dvs.append(self.columns_by_columns(self.dropped(weights, noise, start).astype(d.dtype), d))
+            dvs.append(self.matmul_tn(self.dropped(weights, noise, start).astype(d.dtype), d))
             # The difference first: the two are close, and their products with the weights would round apart.
-            dweights = self.dropped(self.rows_by_rows(d, v_plains[i]).astype(ms.float32), noise, start)
+            dweights = self.dropped(self.matmul_nt(d, v_plains[i]).astype(ms.float32), noise, start)
             dscores = (weights * (dweights - self.row_sums(weights * dweights))).astype(d.dtype)
-            dqs.append(self.rows_by_columns(dscores, k_plains[i]))
-            dks.append(self.columns_by_columns(dscores, q_plains[i]))
+            dqs.append(self.matmul(dscores, k_plains[i]))
+            dks.append(self.matmul_tn(dscores, q_plains[i]))
         dq = self.merge(dqs, batch, num_queries, channels)
         dk, dv = self.merge(dks, batch, num_keys, channels), self.merge(dvs, batch, num_keys, channels)
         return dq, dk, dv, ops.zeros_like(blocked), ops.zeros_like(noise)
 
     def weights(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Attention weights of some heads, float32 in every precision: thousands of keys share a sum of one."""
-        return self.softmax(self.rows_by_rows(queries, keys).astype(ms.float32))
+        return self.softmax(self.matmul_nt(queries, keys).astype(ms.float32))
 
     def row_sums(self, x: Tensor) -> Tensor:
         """Sums over the last axis of `[n, Q, K]`, to be taken from all of its elements."""
         if self.sums_natively:
             return self.reduce_sum(x, -1)
         n, _, length = x.shape
-        sums = self.rows_by_columns(x, ops.ones((n, length, 1), x.dtype))
-        return self.rows_by_columns(sums, ops.ones((n, 1, length), x.dtype))
+        sums = self.matmul(x, ops.ones((n, length, 1), x.dtype))
+        return self.matmul(sums, ops.ones((n, 1, length), x.dtype))
 
     def split(self, x: Tensor, extra: int, blocked: Tensor) -> Tensor:
         """`[B, L, C] -> [B * heads, L, C / heads]`, with 1 (`extra` 1) or `blocked` (2) as one more channel."""

@@ -24,7 +24,7 @@ class ImageConvolution(nn.Cell):
         super().__init__()
         self.geometry = (kernel, stride, padding, dilation)
         self.reads_padding = False
-        self.rows_by_columns = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
 
     def construct(self, x: Tensor, weight: Tensor, inside: Tensor | None) -> Tensor:
         n, h, w, _ = x.shape
@@ -32,7 +32,7 @@ class ImageConvolution(nn.Cell):
         out_h = out_size(h, kernel, stride, padding, dilation)
         out_w = out_size(w, kernel, stride, padding, dilation)
         columns = ops.stop_gradient(self.columns(x, inside if self.reads_padding else None))
-        out = self.rows_by_columns(columns, weight.reshape(weight.shape[0], -1))
+        out = self.matmul_nt(columns, weight.reshape(weight.shape[0], -1))
         return out.reshape(n, out_h, out_w, weight.shape[0])
 
     def columns(self, x: Tensor, inside: Tensor | None) -> Tensor:
@@ -55,8 +55,8 @@ class GatherConvolution(ImageConvolution):
         super().__init__(kernel, stride, padding, dilation)
         # A kernel of one tap reads none where its output is inside.
         self.reads_padding = kernel > 1
-        self.rows_by_rows = ops.MatMul()
-        self.columns_by_rows = ops.MatMul(transpose_a=True)
+        self.matmul = ops.MatMul()
+        self.matmul_tn = ops.MatMul(transpose_a=True)
 
     def bprop(
         self, x: Tensor, weight: Tensor, inside: Tensor | None, out: Tensor, dout: Tensor
@@ -69,7 +69,7 @@ class GatherConvolution(ImageConvolution):
         # would hold the gathered columns of every layer at once.
         seen = ops.depend(inside, dout) if inside is not None and self.reads_padding else None
         columns = self.columns(ops.depend(x, dout), seen)
-        dweight = self.columns_by_rows(dout, columns)
+        dweight = self.matmul_tn(dout, columns)
         dout = ops.depend(dout, dweight)
         rows = ops.concat((dout, ops.zeros((1, out_channels), dout.dtype)), 0)
         table = scatter_table(n, h, w, kernel, stride, padding, dilation)
@@ -80,7 +80,7 @@ class GatherConvolution(ImageConvolution):
             table = ops.gather(by_pixel, rows_inside(seen)[:-1], 0).reshape(-1)
         columns = ops.gather(rows, table, 0).reshape(-1, num_taps * out_channels)
         by_tap = ops.gather(weight.reshape(-1, channels), tap_order_table(out_channels, num_taps), 0)
-        dx = self.rows_by_rows(columns, by_tap)
+        dx = self.matmul(columns, by_tap)
         return dx.reshape(x.shape), dweight.reshape(weight.shape), inside if inside is None else ops.zeros_like(inside)
 
 
@@ -123,11 +123,11 @@ class PointwiseConvolution(nn.Cell):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows_by_columns = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
 
     def construct(self, x: Tensor, weight: Tensor, inside: Tensor | None) -> Tensor:
         out_channels = weight.shape[0]
-        out = self.rows_by_columns(x.reshape(-1, x.shape[-1]), weight.reshape(out_channels, -1))
+        out = self.matmul_nt(x.reshape(-1, x.shape[-1]), weight.reshape(out_channels, -1))
         return out.reshape(*x.shape[:-1], out_channels)
 
 

@@ -79,10 +79,10 @@ class BilinearTaps(nn.Cell):
         super().__init__()
         self.rows_a_chunk, self.broadcasts = backend.limits().deformable_rows, backend.sums_natively()
         self.relu = ops.ReLU()  # what ops.relu compiles to is lost in a backward pass of its own
-        self.rows_by_rows, self.rows_by_columns = ops.MatMul(), ops.MatMul(transpose_b=True)
-        self.columns_by_rows = ops.MatMul(transpose_a=True)
-        self.batches, self.batches_by_columns = ops.BatchMatMul(), ops.BatchMatMul(transpose_b=True)
-        self.columns_of_batches = ops.BatchMatMul(transpose_a=True)
+        self.matmul, self.matmul_nt = ops.MatMul(), ops.MatMul(transpose_b=True)
+        self.matmul_tn = ops.MatMul(transpose_a=True)
+        self.bmm, self.bmm_nt = ops.BatchMatMul(), ops.BatchMatMul(transpose_b=True)
+        self.bmm_tn = ops.BatchMatMul(transpose_a=True)
 
     def construct(self, x: Tensor, by_tap: Tensor, dy: Tensor, dx: Tensor, sizes: Tensor | None) -> Tensor:
         n, height, width, _ = x.shape
@@ -98,7 +98,7 @@ class BilinearTaps(nn.Cell):
             table, weights, _ = self.places(offsets, dxs[i], ends[i], height, width)
             weight = self.corner_weights(weights)
             values = self.values(xs[i], by_tap, table)
-            parts = (*parts, self.batches(weight.astype(x.dtype), values).reshape(-1, height, width, values.shape[2]))
+            parts = (*parts, self.bmm(weight.astype(x.dtype), values).reshape(-1, height, width, values.shape[2]))
         return parts[0] if count == 1 else ops.concat(parts, 0)
 
     def bprop(
@@ -110,38 +110,38 @@ class BilinearTaps(nn.Cell):
         xs, dys, dxs = split(x), split(dy), split(dx)
         douts = split(dout)
         ends = (None,) * count if sizes is None else split(sizes)
-        of_x: list[Tensor] = []
-        of_dy: list[Tensor] = []
-        of_dx: list[Tensor] = []
-        of_by_tap = ops.zeros_like(by_tap)
+        grad_x: list[Tensor] = []
+        grad_dy: list[Tensor] = []
+        grad_dx: list[Tensor] = []
+        grad_by_tap = ops.zeros_like(by_tap)
         for i in range(count):
             # None before the gradient is there.
-            before = (of_by_tap, of_x[-1], of_dy[-1], of_dx[-1]) if i else dout
+            before = (grad_by_tap, grad_x[-1], grad_dy[-1], grad_dx[-1]) if i else dout
             chunk = ops.depend(xs[i], before)
             table, weights, seen = self.places(ops.depend(dys[i], before), dxs[i], ends[i], height, width)
-            of_rows = douts[i].reshape(-1, 1, dout.shape[3])
+            grad_rows = douts[i].reshape(-1, 1, dout.shape[3])
             values = self.values(chunk, by_tap, table)
-            of_weight = self.batches_by_columns(of_rows, values).astype(ms.float32)
+            grad_weight = self.bmm_nt(grad_rows, values).astype(ms.float32)
             weight = self.corner_weights(weights)
             # The values' gradient takes their place.
-            weight = ops.depend(weight.astype(x.dtype), of_weight)
-            of_values = self.columns_of_batches(weight, of_rows).reshape(-1, dout.shape[3])
-            of_taps = ops.unsorted_segment_sum(of_values, table, chunk.size // channels * NUM_TAPS)
-            of_taps = of_taps.reshape(-1, by_tap.shape[0])
-            of_x.append(self.rows_by_rows(of_taps, by_tap).reshape(chunk.shape))
-            of_by_tap = of_by_tap + self.columns_by_rows(of_taps, chunk.reshape(-1, channels))
-            of_offsets = self.offset_gradients(of_weight.reshape(*dys[i].shape[:2], -1), weights, seen)
-            of_dy.append(of_offsets[0])
-            of_dx.append(of_offsets[1])
-        of_sizes = None if sizes is None else ops.zeros_like(sizes)
+            weight = ops.depend(weight.astype(x.dtype), grad_weight)
+            grad_values = self.bmm_tn(weight, grad_rows).reshape(-1, dout.shape[3])
+            grad_taps = ops.unsorted_segment_sum(grad_values, table, chunk.size // channels * NUM_TAPS)
+            grad_taps = grad_taps.reshape(-1, by_tap.shape[0])
+            grad_x.append(self.matmul(grad_taps, by_tap).reshape(chunk.shape))
+            grad_by_tap = grad_by_tap + self.matmul_tn(grad_taps, chunk.reshape(-1, channels))
+            grad_offsets = self.offset_gradients(grad_weight.reshape(*dys[i].shape[:2], -1), weights, seen)
+            grad_dy.append(grad_offsets[0])
+            grad_dx.append(grad_offsets[1])
+        grad_sizes = None if sizes is None else ops.zeros_like(sizes)
         if count == 1:
-            return of_x[0], of_by_tap, of_dy[0], of_dx[0], of_sizes
-        return ops.concat(of_x, 0), of_by_tap, ops.concat(of_dy, 0), ops.concat(of_dx, 0), of_sizes
+            return grad_x[0], grad_by_tap, grad_dy[0], grad_dx[0], grad_sizes
+        return ops.concat(grad_x, 0), grad_by_tap, ops.concat(grad_dy, 0), ops.concat(grad_dx, 0), grad_sizes
 
     def values(self, x: Tensor, by_tap: Tensor, table: Tensor) -> Tensor:
         """What lies at the four corners of every tap: `[n*H*W, 36, O]`."""
         out_channels = by_tap.shape[0] // NUM_TAPS
-        taps = self.rows_by_columns(x.reshape(-1, x.shape[3]), by_tap).reshape(-1, out_channels)
+        taps = self.matmul_nt(x.reshape(-1, x.shape[3]), by_tap).reshape(-1, out_channels)
         return ops.gather(taps, table, 0).reshape(-1, NUM_TAPS * 4, out_channels)
 
     def places(
@@ -191,19 +191,19 @@ class BilinearTaps(nn.Cell):
         return ops.concat(corners, 2).reshape(-1, 1, NUM_TAPS * 4)
 
     def offset_gradients(
-        self, of_weight: Tensor, weights: tuple[Tensor, ...], seen: tuple[Tensor, ...]
+        self, grad_weight: Tensor, weights: tuple[Tensor, ...], seen: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
         """The gradients of dy and dx, given those of the corners' weights `[n, H*W, 36]`.
 
         A weight grows by 1 with the position where its cell is the high one, and falls where it is the low one.
         """
         row0, column0, row1, column1 = weights
-        of00, of01, of10, of11 = ops.Split(2, 4)(of_weight)
+        grad00, grad01, grad10, grad11 = ops.Split(2, 4)(grad_weight)
         seen_row0, seen_column0, seen_row1, seen_column1 = seen
-        of_row0, of_row1 = of00 * column0 + of01 * column1, of10 * column0 + of11 * column1
-        of_column0, of_column1 = of00 * row0 + of10 * row1, of01 * row0 + of11 * row1
-        of_dy = of_row1 * seen_row1 - of_row0 * seen_row0
-        return of_dy, of_column1 * seen_column1 - of_column0 * seen_column0
+        grad_row0, grad_row1 = grad00 * column0 + grad01 * column1, grad10 * column0 + grad11 * column1
+        grad_column0, grad_column1 = grad00 * row0 + grad10 * row1, grad01 * row0 + grad11 * row1
+        grad_dy = grad_row1 * seen_row1 - grad_row0 * seen_row0
+        return grad_dy, grad_column1 * seen_column1 - grad_column0 * seen_column0
 
 
 class DeformableConv(nn.Cell):

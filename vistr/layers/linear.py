@@ -18,8 +18,8 @@ class Linear(nn.Cell):
         super().__init__()
         self.weight = uniform((out_channels, in_channels), math.sqrt(6 / (in_channels + out_channels)), "weight")
         self.bias = Parameter(np.zeros(out_channels, np.float32), name="bias")
-        self.rows_by_columns = ops.MatMul(transpose_b=True)
+        self.matmul_nt = ops.MatMul(transpose_b=True)
 
     def construct(self, x: Tensor) -> Tensor:
-        out = self.rows_by_columns(x.reshape(-1, x.shape[-1]), self.weight.astype(x.dtype))
+        out = self.matmul_nt(x.reshape(-1, x.shape[-1]), self.weight.astype(x.dtype))
         return add_bias(out, self.bias).reshape(*x.shape[:-1], self.weight.shape[0])

@@ -273,6 +273,8 @@ def test_values_that_are_not_finite_are_named(path: Path, model: Linear, metadat
 
 BENT: dict[str, Callable[[dict[str, Any]], None]] = {
     "no configuration": lambda d: d.pop("config"),
+    "a configuration that is a number": lambda d: d.update(config=3),
+    "a configuration that is a list": lambda d: d.update(config=["seed"]),
     "a field of a newer version": lambda d: d.update(licence="x"),
     "a newer state": lambda d: d["state"].update(seconds=3),
     "a newer category": lambda d: d["categories"][0].update(colour=3),

@@ -67,10 +67,10 @@ def metadata_of(described: dict[str, Any], path: Path) -> Metadata:
         numbers = [one.id for one in metadata.categories]
         if len(set(numbers)) < len(numbers):
             raise ValueError("two categories of one id")
+        metadata.config = migrated(_known(metadata.config, dict))
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         reason = shortened(error, 80)
         raise UserError(f"{path} is damaged, or written by another version of this program ({reason})") from None
-    metadata.config = migrated(metadata.config)
     beginning = f"{path} is damaged, or written by another version: its configuration"
     typed = OmegaConf.to_container(plain_config(metadata.config, beginning))
     metadata.config = _as_typed(metadata.config, typed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -27,27 +28,31 @@ ROOMS = [
     "tasks",
 ]
 # Modules beside the rooms: what every room may use, and what starts everything.
-FOUNDATION = ("errors", "files", "pointers", "hub", "disk")
+FOUNDATION = ("errors", "files", "knobs", "pointers", "hub", "disk")
 ENTRANCES = ("__init__", "__main__", "cli", "launcher")
 
 
-def rooms_imported(room: str) -> set[str]:
-    """The rooms that a room's modules import, those for type checkers alone left out."""
+def imported_from(file: Path) -> set[str]:
+    """The modules of the package that a module imports, those for type checkers alone left out."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    typing = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.If) for inner in ast.walk(node)}
     found = set()
-    for file in (ROOT / "vistr" / room).rglob("*.py"):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        typing = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.If) for inner in ast.walk(node)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and id(node) not in typing and (node.module or "").startswith("vistr"):
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-                found |= {name.split(".")[1] for name in names}
-    return found - {room, "__version__"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in typing and (node.module or "").startswith("vistr"):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found - {"vistr.__version__"}
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_from_those_before_it(room: str) -> None:
-    before = {*FOUNDATION, *ROOMS[: ROOMS.index(room)]}
-    assert rooms_imported(room) <= before
+    files = (ROOT / "vistr" / room).rglob("*.py")
+    rooms = {name.split(".")[1] for file in files for name in imported_from(file) if ".settings" not in name}
+    assert rooms <= {room, *FOUNDATION, *ROOMS[: ROOMS.index(room)]}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "vistr").glob("*/settings.py")), ids=lambda file: file.parent.name)
+def test_settings_import_no_other_room_so_that_every_room_may_read_them(file: Path) -> None:
+    assert {name.split(".")[1] for name in imported_from(file)} <= {file.parent.name, *FOUNDATION}
 
 
 def test_every_room_has_its_place() -> None:

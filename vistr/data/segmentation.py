@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import numbers
 import re
 from collections.abc import Sequence
 from typing import Any, TypedDict
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from vistr.data.polygons import Outlines
 from vistr.errors import shown
 
 _RUN_LISTS = re.compile(rb'"counts"\s*:\s*\[([0-9, ]*)\]')
@@ -27,19 +27,22 @@ class RLE(TypedDict):
     counts: bytes
 
 
-def to_rle(segmentation: Any, height: int, width: int) -> RLE | None:
+def to_rle(segmentation: Any, height: int, width: int, outlines: Outlines | None = None) -> RLE | None:
     """One frame's mask of an annotation or result as RLE, None where the object is absent (None, {}, []).
 
     Takes a list of polygons [x0, y0, x1, y1, ...] in pixels (their union), uncompressed RLE (`counts` a list)
-    and compressed RLE (`counts` a str or bytes). Raises ValueError with a short reason for anything else,
-    a code whose runs do not fill its size, and an RLE of another size than height x width.
+    and compressed RLE (`counts` a str or bytes). `outlines` bounds the work on polygons of all masks that are given it:
+    one for each file. Raises ValueError with a short reason for anything else, a code whose runs do not fill its size,
+    and an RLE of another size than height x width.
     """
     if segmentation is None or (isinstance(segmentation, dict | list) and not segmentation):
         return None
     if not 0 < height * width < MAX_PIXELS:
         raise ValueError(f"a mask of {width}x{height} pixels is none, or too large")
     if isinstance(segmentation, list):
-        return _from_polygons(segmentation, height, width)
+        (outlines or Outlines()).check(segmentation, height, width)
+        merged: RLE = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+        return merged
     if isinstance(segmentation, dict):
         return _from_code(segmentation, height, width)
     raise ValueError(f"a mask is a list of polygons, an RLE or null, not {shown(segmentation)}")
@@ -51,32 +54,6 @@ def rle_size(segmentation: Any) -> tuple[int, int]:
     if not isinstance(size, list | tuple) or len(size) != 2 or not all(_is_count(side) for side in size):
         raise ValueError(f"an RLE needs a size [height, width], this one has {shown(size)}")
     return int(size[0]), int(size[1])
-
-
-def _from_polygons(polygons: list[Any], height: int, width: int) -> RLE:
-    # pycocotools walks along the outline pixel by pixel and keeps every step: a long one would take all memory.
-    allowed = min(100_000 + 2 * height * width, 2_000_000)
-    for polygon in polygons:
-        if not isinstance(polygon, list | tuple) or len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(f"a polygon is at least 3 points [x0, y0, x1, y1, ...], not {shown(polygon)}")
-        allowed -= _outline_length(polygon)
-        if allowed < 0:
-            raise ValueError(f"its polygons' outline is far longer than a picture of {width}x{height} has room for")
-    merged: RLE = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    return merged
-
-
-def _outline_length(polygon: Sequence[Any]) -> int:
-    """Pixels along the outline, one at least for each point."""
-    try:
-        numeric = all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in polygon)
-        points = np.array(polygon if numeric else [np.nan] * 6, np.float64).reshape(-1, 2)
-    except OverflowError:
-        points = np.full((3, 2), np.nan)
-    if not (np.abs(points) < 1e6).all():
-        raise ValueError("a polygon holds something that is not a finite number of pixels")
-    steps = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1)
-    return len(points) + int(steps.sum())
 
 
 def _from_code(code: dict[str, Any], height: int, width: int) -> RLE:

@@ -10,6 +10,7 @@ from typing import Any
 from vistr.data.annotation_cache import AnnotationCache, Contents
 from vistr.data.box_check import BoxCheck
 from vistr.data.packed import PackedAnnotations, Packer
+from vistr.data.polygons import Outlines
 from vistr.data.segmentation import RLE, bounds, compressed_rles, loads_annotations, to_rle
 from vistr.data.values import is_finite, is_inside, printable
 from vistr.data.videos import Annotation, Box, Category, Video, VideoSet, check_images
@@ -69,6 +70,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.box_check = BoxCheck(str(path))
+        self.outlines = Outlines()
 
     def read(self) -> tuple[tuple[Category, ...], tuple[Video, ...], PackedAnnotations]:
         """The file's categories, its videos without their annotations, and these."""
@@ -163,7 +165,7 @@ class _Reader:
 
     def mask(self, mask: Any, video: Video, place: str) -> RLE | None:
         try:
-            return to_rle(mask, video.height, video.width)
+            return to_rle(mask, video.height, video.width, self.outlines)
         except ValueError as error:
             raise UserError(f"{self.path}: {place}: {error}") from None
 

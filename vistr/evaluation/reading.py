@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vistr.data.polygons import Outlines
 from vistr.data.segmentation import RLE, area, compressed_rles, loads_annotations, rle_size, to_rle
 from vistr.data.values import is_finite, printable
 from vistr.errors import UserError, shown
@@ -64,6 +65,7 @@ class Contents:
     truth: dict[Key, list[TruthTrack]] = field(default_factory=dict)
     results: dict[Key, list[ResultTrack]] = field(default_factory=dict)
     suspicions: Suspicions = field(default_factory=Suspicions)
+    outlines: Outlines = field(default_factory=Outlines)
 
 
 def read(truth: Mapping[str, Any] | str | Path, results: list[Any] | str | Path) -> Contents:
@@ -148,13 +150,14 @@ def _truth_track(entry: Mapping[str, Any], where: str, contents: Contents) -> Tr
     if entry["id"] == 0:
         contents.suspicions.add("the official evaluation never credits annotation id 0", where)
     video = contents.videos[entry["video_id"]]
-    size = (video.get("height"), video.get("width"))
+    size: tuple[Any, Any] = (video.get("height"), video.get("width"))
     if not all(isinstance(side, int) for side in size):
         raise UserError(f"{where}: its video has no integer 'height' and 'width'")
 
     def read_mask(segmentation: Any) -> RLE | None:
         # An RLE keeps its own size, right or wrong: sizes enter the official figures in the overlap only.
-        return to_rle(segmentation, *(rle_size(segmentation) if isinstance(segmentation, dict) else size))
+        height, width = rle_size(segmentation) if isinstance(segmentation, dict) else size
+        return to_rle(segmentation, height, width, contents.outlines)
 
     masks = _read_masks(entry["segmentations"], read_mask, video, where, contents.suspicions)
     if not any(stated or ()) and (measured := [area(rle) for rle in masks if rle is not None]):

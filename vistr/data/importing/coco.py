@@ -11,6 +11,7 @@ from vistr.data.box_check import BoxCheck
 from vistr.data.images import natural
 from vistr.data.importing.entries import Entry
 from vistr.data.importing.writing import ImportedVideo, Scale, open_video
+from vistr.data.polygons import Outlines
 from vistr.data.segmentation import decode, encode, to_rle
 from vistr.data.values import is_finite, is_inside
 from vistr.errors import UserError, shown
@@ -36,13 +37,14 @@ def read_coco(annotation_file: Path, image_folder: Path) -> list[ImportedVideo]:
     for image in content.entries("images", "image"):
         by_video[_video_of(image)].append(image)
     frames: dict[Identifier, tuple[ImportedVideo, int, Scale]] = {}
-    videos = []
+    videos, outlines = [], Outlines()
     for images in by_video.values():
         images.sort(key=_order)
         files = [image_folder / image.text("file_name") for image in images]
         if lost := [file for file in files if not file.is_file()]:
             raise UserError(f"{annotation_file} names images that do not exist: {lost[0]} and {len(lost) - 1} more")
         video = open_video(image_folder, files)
+        video.outlines = outlines
         for number, image in enumerate(images):
             if image.identifier("id") in frames:
                 raise UserError(f"{image.place}: the id {shown(image.values['id'])} is another image's too")

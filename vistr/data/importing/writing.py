@@ -14,6 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from vistr.data.images import entries_of, frame_count, image_size, images_in
+from vistr.data.polygons import Outlines
 from vistr.data.segmentation import RLE, area, to_json, to_rle
 from vistr.data.videos import VideoSet, check_images
 from vistr.data.ytvis import read_ytvis
@@ -50,12 +51,16 @@ class Scale:
 
 @dataclass
 class ImportedVideo:
-    """Frames (files relative to the image folder) and objects: (name, category) to the masks of its frames."""
+    """Frames (files relative to the image folder) and objects: (name, category) to the masks of its frames.
+
+    `outlines` bounds the work on polygons: videos of one annotation file share it.
+    """
 
     file_names: list[str]
     height: int
     width: int
     objects: dict[tuple[str, str], dict[int, RLE]] = field(default_factory=dict)
+    outlines: Outlines = field(default_factory=Outlines)
 
     def add(self, name: str, category: str, frame: int, segmentation: Any, place: str) -> RLE | None:
         """Add a mask (anything `to_rle` takes) of an object in a frame to those it has there; returns this one.
@@ -63,7 +68,7 @@ class ImportedVideo:
         Raises UserError, a sentence that begins with `place`, for an invalid mask or one of another size.
         """
         try:
-            rle = to_rle(segmentation, self.height, self.width)
+            rle = to_rle(segmentation, self.height, self.width, self.outlines)
         except ValueError as error:
             raise UserError(f"{place}: {shown(error, 150)}") from None
         if rle is None or not area(rle):

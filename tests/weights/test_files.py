@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from tests.numeric import random
 from vistr.errors import UserError
-from vistr.weights import files
+from vistr.weights import files, pickled
 from vistr.weights.files import find_weights, parse, read_weight_file
 
 ARRAYS = {"a.weight": random(0, 3, 4), "a.bias": random(1, 3).astype(np.float16)}
@@ -168,6 +168,21 @@ def test_a_deflated_npz_that_unpacks_without_end_is_refused(tmp_path: Path) -> N
     np.savez_compressed(tmp_path / "bomb.npz", weight=np.zeros(100 << 20, np.float32))
     with pytest.raises(UserError, match="far more"):
         parse(tmp_path / "bomb.npz")
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "weights.ckpt"])
+def test_far_more_arrays_than_a_network_has_are_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    if name.endswith(".npz"):
+        np.savez(path, **ARRAYS)
+    else:
+        ms.save_checkpoint([{"name": key, "data": ms.Tensor(value)} for key, value in ARRAYS.items()], str(path))
+    assert len(parse(path).arrays) == 2
+    monkeypatch.setattr(pickled, "MOST_ARRAYS", 1)
+    with pytest.raises(UserError, match="2 arrays, far more than any network has"):
+        parse(path)
 
 
 def test_a_header_of_safetensors_far_longer_than_names_is_refused(tmp_path: Path) -> None:

@@ -201,6 +201,23 @@ def test_a_bomb_is_refused_in_a_second_and_in_one_sentence(bomb: bytes, tmp_path
         assert time.process_time() - before < 2
 
 
+def names(count: int) -> bytes:
+    """A pickle of {"0": one tensor, "1": the same tensor, ...}."""
+    one = tensor("K\x04\x85", "K\x01\x85")[len(b"\x80\x02}U\x01w") : -len(b"s.")]
+    texts = (str(number).encode() for number in range(count))
+    items = b"".join(b"U" + bytes([len(text)]) + text + b"h\0" for text in texts)
+    return b"\x80\x02" + one + b"q\x000}(" + items + b"u."
+
+
+def test_a_million_names_are_refused_and_those_of_a_large_network_read(tmp_path: Path) -> None:
+    four = {"data/0": struct.pack("<4f", 1, 2, 3, 4)}
+    assert len(read_pth(zip_file(tmp_path / "large.pth", names(50_000), **four))) == 50_000
+    assert "150,000 arrays" in refused(zip_file(tmp_path / "many.pth", names(150_000), **four))
+    before = time.process_time()
+    assert "instructions" in refused(zip_file(tmp_path / "million.pth", names(1_000_000), **four))
+    assert time.process_time() - before < 3
+
+
 def test_compressed_and_encrypted_records_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "deflated.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", tensor("K\x02\x85", "K\x01\x85"))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vistr.errors import UserError, shortened
-from vistr.weights.pickled import MAX_DIMENSIONS, is_size
+from vistr.weights.pickled import MAX_DIMENSIONS, is_size, refuse_many
 
 _TYPES = {
     "Float64": "<f8",
@@ -40,6 +40,7 @@ def read_mindspore(path: Path) -> dict[str, np.ndarray]:
         data = path.read_bytes()
         end = _CHECKSUM.search(data[-17:])
         content = _protocol().Checkpoint.FromString(data[:-17] if end else data)
+        refuse_many(len(content.value))
         parts: dict[str, list[Any]] = {}
         for value in content.value:
             if value.WhichOneof("value") != "tensor":

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from vistr.errors import UserError, shortened
-from vistr.weights.pickled import PickledArray
+from vistr.weights.pickled import PickledArray, refuse_many
 from vistr.weights.unpickle import read_pickle
 
 NPY_START = b"\x93NUMPY"
@@ -44,6 +44,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
+            refuse_many(len(entries))
             if sum(entry.file_size for entry in entries) > _MOST_TIMES * path.stat().st_size + _MOST_BYTES:
                 raise ValueError("it unpacks to far more than weights do")
             if strange := [entry for entry in entries if entry.flag_bits & 1 or entry.compress_type not in (0, 8)]:

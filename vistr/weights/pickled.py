@@ -28,6 +28,7 @@ DTYPES = {
 }
 BY_DTYPE = dict(DTYPES.values()) | {"uint16": "<u2", "uint32": "<u4", "uint64": "<u8"}
 MAX_DIMENSIONS = 16
+MOST_ARRAYS = 100_000  # of a file; with an optimizer's state a large network has some 10,000
 _CODE = re.compile(r"[<>|=]?([biufc]\d{1,2}|\?)|O8?")
 
 
@@ -123,6 +124,12 @@ class PickledArray:
             raise UnpicklingError("an invalid array")
         _, shape, dtype, by_columns, data = state
         self.value = dtype.numbers(data).reshape(_sizes(shape), order="F" if by_columns is True else "C")
+
+
+def refuse_many(count: int) -> None:
+    """ValueError where a file has more arrays than any network."""
+    if count > MOST_ARRAYS:
+        raise ValueError(f"{count:,} arrays, far more than any network has")
 
 
 def storage_of(identifier: tuple[Any, ...]) -> Storage:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vistr.errors import UserError, shortened
-from vistr.weights.pickled import Storage, StoredTensor, storage_of
+from vistr.weights.pickled import Storage, StoredTensor, refuse_many, storage_of
 from vistr.weights.unpickle import LARGEST, read_pickle
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -135,6 +135,7 @@ def _arrays(content: Any, numbers: Numbers, path: Path, size: int) -> dict[str, 
     tensors = dict(_tensors(_state_dict(content)))
     if not tensors:
         raise UserError(f"{path} holds no state dict: no tensors by name, neither in it nor under 'model'")
+    refuse_many(len(tensors))
     if sum(one.num_bytes for one in tensors.values()) > _MOST_TIMES * size + _MOST_BYTES:
         raise UserError(f"{path} is damaged: its tensors would take far more memory than the file has bytes")
     arrays = {}

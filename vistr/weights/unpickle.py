@@ -14,7 +14,8 @@ from typing import IO, Any
 from vistr.errors import UserError, shortened
 from vistr.weights.pickled import BY_DTYPE, DTYPES, DType, PickledArray, Storage, encoded, is_size, scalar, tensor
 
-LARGEST = 16 << 20  # bytes of a pickle; a network's names and shapes take some 100 kB
+# Bytes and instructions of a pickle; a tensor takes some 200 bytes and 40 instructions, a network has some 1,000.
+LARGEST, MOST_INSTRUCTIONS = 16 << 20, 2_000_000
 Storages = Callable[[tuple[Any, ...]], Storage]
 
 
@@ -29,6 +30,18 @@ class _Constructor:
         self.call = call
 
 
+class _Instructions(dict[int, Callable[..., None]]):
+    """What each instruction does; UnpicklingError where a pickle has far more of them than a network's takes."""
+
+    left = MOST_INSTRUCTIONS
+
+    def __getitem__(self, code: int) -> Callable[..., None]:
+        self.left -= 1
+        if self.left < 0:
+            raise pickle.UnpicklingError(f"more than {MOST_INSTRUCTIONS:,} instructions, far more than weights take")
+        return super().__getitem__(code)
+
+
 _Base: Any = pickle._Unpickler
 
 
@@ -36,6 +49,7 @@ class _Reader(_Base):
     def __init__(self, file: IO[bytes], path: Any, storages: Storages | None) -> None:
         super().__init__(file, encoding="latin1")
         self._path, self._storages = path, storages
+        self.dispatch = _Instructions(self.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         found = _find(module.replace("__builtin__", "builtins").replace("numpy._core", "numpy.core"), name)

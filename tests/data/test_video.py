@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -195,3 +196,17 @@ def test_a_video_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) ->
     with pytest.raises(OSError, match="No space left"):
         write_long()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frame_is_freed_as_soon_as_the_next_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "turned.mp4", [corners()] * 20, "mpeg4", (90, False))
+    video = VideoFile(path)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in video:
+            pass
+        alive = sum(type(one) is VideoFrame for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive <= 2

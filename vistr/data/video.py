@@ -69,8 +69,12 @@ class VideoFile:
             stream.thread_type = "AUTO"
             self._describe(container, stream)
             reader = Reader(container, stream)
+            matrices: dict[int, bytes | None] = {}
             for count, frame in enumerate(reader):
-                pixels = _upright(frame, square_size(stream, frame))
+                # A frame and its side data hold each other, and the memory, long after both are done with.
+                if frame.rotation not in matrices:
+                    matrices[frame.rotation] = _display_matrix(frame)
+                pixels = _upright(frame, square_size(stream, frame), matrices[frame.rotation])
                 if size is not None and pixels.shape != size:
                     raise UserError(
                         f"{self.path}: frame {count} is {pixels.shape[1]}x{pixels.shape[0]}, the frames before are "
@@ -157,17 +161,21 @@ def _last_byte(path: Path) -> bytes:
         return file.read()
 
 
-def _upright(frame: VideoFrame, size: tuple[int, int]) -> Pixels:
+def _display_matrix(frame: VideoFrame) -> bytes | None:
+    data = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
+    return None if data is None else bytes(data)
+
+
+def _upright(frame: VideoFrame, size: tuple[int, int], matrix: bytes | None) -> Pixels:
     """The frame as it is meant to be seen: phones store it as the sensor lies, and a matrix beside it.
 
     `size` is its (height, width) before it is turned.
     """
     pixels = cast(Pixels, frame.to_ndarray(format="rgb24", width=size[1], height=size[0]))
-    matrix = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
     if matrix is None:
         return pixels
     # A pixel at (x, y) is shown at (a x + c y, b x + d y).
-    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix), np.int32)[:5])
+    a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32)[:5])
     if abs(a) + abs(d) >= abs(b) + abs(c):
         across, down = a, d
     else:

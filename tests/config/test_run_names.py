@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from vistr.config.run_names import MAX_LENGTH, job_name, run_name
 from vistr.tasks.settings import TASKS
@@ -63,6 +66,32 @@ def test_a_comparison_is_named_after_what_it_compares() -> None:
     assert (
         name(task="compare", runs="/here/outputs/sweeps/num_frames=2-4_1a2b3c/*,/elsewhere") == "num_frames=2-4_1a2b3c"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("clips/cat.mp4", "cat"),
+        ("clips/*.mp4", "clips"),
+        ("clips/*", "clips"),
+        ("clips/", "clips"),
+        ("clips/**/v*.mp4", "v"),
+        ("clips/*/*.jpg", "clips"),
+        ("clips/汽车.mp4", "clips"),
+        ("clips/.", "clips"),
+        ("clips/run_0.1", "run_0.1"),
+    ],
+)
+def test_a_search_is_named_after_its_input_whatever_pattern_or_letters_that_has(given: str, shown: str) -> None:
+    assert name(task="infer", checkpoint="weights/r50.safetensors", input=given) == f"{shown}_r50"
+    assert name(task="convert", input=given) == shown
+
+
+def test_a_search_here_is_named_after_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "street").mkdir()
+    monkeypatch.chdir(tmp_path / "street")
+    for given in (".", "*", "*.mp4", "./*"):
+        assert name(task="infer", checkpoint="r50.pth", input=given) == "street_r50"
 
 
 def test_a_sweeps_job_is_named_after_what_was_swept() -> None:

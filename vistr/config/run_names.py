@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vistr.config.schema import PATH_KEYS
 from vistr.tasks.settings import TASKS, Task
+from vistr.text.folder_names import slug
 
 MAX_LENGTH = 100
 # Said by the first part of the name, or by the folder the run lies in.
@@ -21,11 +21,6 @@ _ALREADY_NAMED = ("task", "dataset", "backbone", "num_frames")
 def override_key(override: str) -> str:
     """The dotted key an override speaks of: `+dataset/augmentation=none` gives `dataset.augmentation`."""
     return override.partition("=")[0].lstrip("+~").partition("@")[0].replace("/", ".")
-
-
-def slug(text: str) -> str:
-    """Text as part of a folder name: letters, digits and `._=+-`, anything else a dash."""
-    return re.sub(r"[^A-Za-z0-9._=+-]+", "-", text).strip("-")
 
 
 def bounded(name: str) -> str:

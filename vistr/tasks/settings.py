@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 from vistr.errors import UserError
 from vistr.hub import is_remote
 from vistr.knobs import knob
+from vistr.text.folder_names import end_of
 
 if TYPE_CHECKING:
     from vistr.config import Config
@@ -158,7 +159,7 @@ class Infer(FromCheckpoint):
 
     def run_name(self) -> str | None:
         """The input and the checkpoint."""
-        return f"{Path(self.input).stem}_{super().run_name()}"
+        return f"{end_of(self.input)}_{super().run_name()}"
 
 
 @dataclass
@@ -178,7 +179,7 @@ class Score(Task):
 
     def run_name(self) -> str | None:
         """The results."""
-        return Path(self.results).stem
+        return end_of(self.results)
 
 
 @dataclass
@@ -213,7 +214,7 @@ class Compare(Task):
 
     def run_name(self) -> str | None:
         """The first folder of runs."""
-        return Path(self.runs.partition(",")[0].rstrip("/*")).name
+        return end_of(self.runs.partition(",")[0])
 
 
 @dataclass
@@ -279,7 +280,7 @@ class Convert(Task):
 
     def run_name(self) -> str | None:
         """The weights."""
-        return Path(self.input).stem
+        return end_of(self.input)
 
 
 @dataclass
@@ -304,7 +305,7 @@ class Average(Task):
 
     def run_name(self) -> str | None:
         """The checkpoints."""
-        return Path(self.input).stem
+        return end_of(self.input)
 
 
 @dataclass

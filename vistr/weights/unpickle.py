@@ -15,7 +15,7 @@ from vistr.errors import UserError, shortened
 from vistr.weights.pickled import BY_DTYPE, DTYPES, DType, PickledArray, Storage, encoded, is_size, scalar, tensor
 
 # Bytes and instructions of a pickle; a tensor takes some 200 bytes and 40 instructions, a network has some 1,000.
-LARGEST, MOST_INSTRUCTIONS = 16 << 20, 2_000_000
+LARGEST, MOST_INSTRUCTIONS = 8 << 20, 1_200_000
 Storages = Callable[[tuple[Any, ...]], Storage]
 
 

@@ -254,6 +254,14 @@ def test_what_was_done_with_duplicates_is_said() -> None:
     assert "other" in {row["name"] for row in evaluation.per_category.values()}
 
 
+def test_the_masks_of_an_annotation_that_is_repeated_are_read_once() -> None:
+    truth = changed()
+    first = truth["annotations"][0]
+    truth["annotations"] += [{key: first[key] for key in ("id", "video_id", "category_id")}] * 1000 + [first]
+    tracks = read(truth, []).truth[first["video_id"], first["category_id"]]
+    assert sum(track is tracks[0] for track in tracks) == 1002
+
+
 def test_names_that_are_no_text_can_be_printed() -> None:
     truth = changed()
     truth["categories"][0]["name"] = "\ud800 cat"

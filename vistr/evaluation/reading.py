@@ -116,14 +116,16 @@ def _read_truth(content: Mapping[str, Any], name: str, contents: Contents) -> No
         return
     entries = _entries(content, "annotations", name)
     last_of = {entry["id"]: entry for entry in entries}
+    tracks: dict[int, TruthTrack] = {}
     for entry in entries:
         where = f"{name}: annotation {entry['id']}"
         last = last_of[entry["id"]]
         if last is not entry:
             contents.suspicions.add("annotation id used again, the last annotation counts for all", where)
         if _is_listed(entry, where, contents) and (last is entry or _is_listed(last, where, contents)):
-            track = _truth_track(last, f"{where} (video {last['video_id']})", contents)
-            contents.truth.setdefault((last["video_id"], last["category_id"]), []).append(track)
+            if entry["id"] not in tracks:
+                tracks[entry["id"]] = _truth_track(last, f"{where} (video {last['video_id']})", contents)
+            contents.truth.setdefault((last["video_id"], last["category_id"]), []).append(tracks[entry["id"]])
 
 
 def _is_listed(entry: Mapping[str, Any], where: str, contents: Contents) -> bool:

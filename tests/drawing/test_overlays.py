@@ -76,14 +76,6 @@ def test_tags_stay_inside_the_frame_and_apart() -> None:
         assert tag[:, 60:].sum() > 500
 
 
-def test_a_box_is_drawn_where_it_is_given() -> None:
-    drawn = draw_tracks(grey(200, 300), [None], boxes=[[50, 60, 100, 80]], track_ids=[2])
-    color = np.array(track_color(2))
-    for y, x in ((100, 50), (100, 149), (139, 100)):
-        assert np.array_equal(drawn[y, x], color)
-    assert np.all(drawn[100, 60:140] == 100)
-
-
 def test_the_frame_given_is_not_changed() -> None:
     frame = grey(200, 300)
     draw_tracks(frame, [square(200, 300)])
@@ -101,7 +93,7 @@ def test_a_tracks_color_is_stable_and_unlike_its_neighbours() -> None:
 def test_masks_of_another_size_and_lists_of_other_lengths_are_errors() -> None:
     with pytest.raises(ValueError, match="mask of size"):
         draw_tracks(grey(200, 300), [square(100, 300)])
-    with pytest.raises(ValueError, match="argument 4 is"):
+    with pytest.raises(ValueError, match="argument 3 is"):
         draw_tracks(grey(200, 300), [square(200, 300)], scores=[0.1, 0.2])
 
 

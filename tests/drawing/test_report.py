@@ -44,7 +44,7 @@ def tracks() -> list[ReportTrack]:
     spot = [None if k == 2 else disc(80, 45, 9) for k in range(6)]
     return [
         ReportTrack(3, "ring </script>", 0.9, 0, walking),
-        ReportTrack(5, "spot", 0.4, 4, spot, frame_scores=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
+        ReportTrack(5, "spot", 0.4, 4, spot),
     ]
 
 
@@ -68,7 +68,7 @@ def test_the_page_holds_every_frame_with_its_masks(tmp_path: Path) -> None:
     for number in (0, 7):
         assert np.abs(picture_of(kept[number]).astype(int) - (40 + 8 * number)).max() <= 2
     assert [[mask[0] for mask in frame["masks"]] for frame in kept[3:7]] == [[0], [0, 1], [0, 1], [0]]
-    assert kept[5]["masks"][1] == [1, tracks()[1].segmentations[1]["counts"].decode(), 0.2]
+    assert kept[5]["masks"][1] == [1, tracks()[1].segmentations[1]["counts"].decode()]
     assert facts["tracks"][1]["spans"] == [[4, 2], [7, 3]]
 
 
@@ -306,7 +306,7 @@ def test_a_thinned_out_page_says_so_and_keeps_the_videos_time(browser: Browser, 
 def test_predictions_and_truth_stand_beside_each_other_in_the_same_frame(browser: Browser, tmp_path: Path) -> None:
     ring, spot = tracks()
     path = tmp_path / "report.html"
-    given = [ring, replace(spot, id=3, score=None, frame_scores=None, truth=True, note="missed")]
+    given = [ring, replace(spot, id=3, score=None, truth=True, note="missed")]
     write_report(path, frames(), given, title="both", frames_per_second=6, back="index.html")
     browser.open(path)
     browser.wait("document.body.dataset.frame === '0'")
@@ -325,7 +325,7 @@ def test_predictions_and_truth_stand_beside_each_other_in_the_same_frame(browser
 
 def test_scores_of_any_size_can_be_filtered(browser: Browser, tmp_path: Path) -> None:
     ring, spot = tracks()
-    given = [replace(ring, score=float("inf")), replace(spot, score=-2.5, frame_scores=None)]
+    given = [replace(ring, score=float("inf")), replace(spot, score=-2.5)]
     write_report(tmp_path / "report.html", frames(), given, title="logits", frames_per_second=6)
     browser.open(tmp_path / "report.html")
     browser.wait("document.body.dataset.frame === '0'")

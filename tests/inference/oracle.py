@@ -14,7 +14,6 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
-from vistr.data.clips import video_clip_frames
 from vistr.data.painting import Place, paint_instance
 from vistr.data.segmentation import RLE, area, encode, to_json
 from vistr.data.shapes import CATEGORIES
@@ -77,6 +76,22 @@ def long_video(index: int, num_frames: int) -> LongVideo:
             masks[k, frame] = covered
     codes = [[encode(mask) if mask.any() else None for mask in one] for one in masks]
     return LongVideo(masks, category_ids, codes)
+
+
+def video_clip_frames(video_length: int, num_frames: int, overlap: int) -> list[list[int]]:
+    """The frames of the clips that cover a whole video in evaluation.
+
+    A video shorter than num_frames is repeated from its start until the clip is full, as in the original. A
+    longer one becomes clips that share at least `overlap` frames with the one before; the last ends on the
+    last frame. ValueError unless 0 <= overlap < num_frames.
+    """
+    if not 0 <= overlap < num_frames:
+        raise ValueError(f"overlap must be from 0 to {num_frames - 1}, not {overlap}")
+    if video_length <= num_frames:
+        return [[frame % video_length for frame in range(num_frames)]]
+    last_start = video_length - num_frames
+    starts = [*range(0, last_start, num_frames - overlap), last_start]
+    return [list(range(start, start + num_frames)) for start in starts]
 
 
 def link(

@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.inference.oracle import Errors, average_precision, clip_tracks, identity_switches, link, long_video
-from vistr.data.clips import video_clip_frames
+from tests.inference.oracle import (
+    Errors,
+    average_precision,
+    clip_tracks,
+    identity_switches,
+    link,
+    long_video,
+    video_clip_frames,
+)
 from vistr.inference.linking import TrackLinker
 from vistr.inference.tracks import collect
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vistr.data.clips import video_clip_frames
+from tests.inference.oracle import video_clip_frames
 from vistr.data.images import read_image
 from vistr.data.videos import Category, Video, VideoSet
 from vistr.drawing.frames import draw

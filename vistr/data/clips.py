@@ -49,19 +49,3 @@ def clip_frames(last_frame: int, video_length: int, num_frames: int) -> list[int
     Frames before the first wrap round to the video's end, so a video shorter than the clip repeats.
     """
     return [(last_frame - back) % video_length for back in reversed(range(num_frames))]
-
-
-def video_clip_frames(video_length: int, num_frames: int, overlap: int) -> list[list[int]]:
-    """The frames of the clips that cover a whole video in evaluation.
-
-    A video shorter than num_frames is repeated from its start until the clip is full, as in the original. A
-    longer one becomes clips that share at least `overlap` frames with the one before; the last ends on the
-    last frame. ValueError unless 0 <= overlap < num_frames.
-    """
-    if not 0 <= overlap < num_frames:
-        raise ValueError(f"overlap must be from 0 to {num_frames - 1}, not {overlap}")
-    if video_length <= num_frames:
-        return [[frame % video_length for frame in range(num_frames)]]
-    last_start = video_length - num_frames
-    starts = [*range(0, last_start, num_frames - overlap), last_start]
-    return [list(range(start, start + num_frames)) for start in starts]

@@ -57,7 +57,6 @@ def draw_tracks(
     frame: Pixels,
     masks: Sequence[NDArray[Any] | None],
     *,
-    boxes: Sequence[Sequence[float] | None] | None = None,
     labels: Sequence[str] | None = None,
     scores: Sequence[float | None] | None = None,
     track_ids: Sequence[int] | None = None,
@@ -68,7 +67,6 @@ def draw_tracks(
     Args:
         frame: uint8 [H, W, 3].
         masks: one [H, W] a track, not 0 inside; None (or empty) where the track is absent.
-        boxes: x, y, width, height in the frame's pixels, drawn where given.
         labels: names of the categories.
         scores: shown with two digits.
         track_ids: choose the color; 0, 1, ... where not given. Later tracks are drawn over earlier ones.
@@ -86,28 +84,18 @@ def draw_tracks(
     ids = range(len(masks)) if track_ids is None else track_ids
     nothing = [None] * len(masks)
     tags: list[tuple[Rectangle, int, str]] = []
-    frames: list[tuple[Rectangle, int]] = []
-    for mask, box, name, score, track_id in zip(
-        masks, boxes or nothing, labels or nothing, scores or nothing, ids, strict=True
-    ):
+    for mask, name, score, track_id in zip(masks, labels or nothing, scores or nothing, ids, strict=True):
         seen = None
         if mask is not None:
             if mask.shape != (height, width):
                 raise ValueError(f"a mask of size {mask.shape} on a frame of size {(height, width)}")
             seen = _paint_mask(canvas, mask, factor, track_color(track_id))
-        if box is not None:
-            left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
-            x0, y0, x1, y1 = (round(factor * edge) for edge in (left, top, right, bottom))
-            seen = seen or (x0, y0, x1, y1)
-            frames.append(((x0, y0, x1 - 1, y1 - 1), track_id))
         if seen is not None:
             parts = (str(track_id), name, None if score is None else f"{score:.2f}")
             tags.append((seen, track_id, " ".join(part for part in parts if part)))
 
     image = Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(image)
-    for rectangle, track_id in frames:
-        draw.rectangle(rectangle, outline=track_color(track_id), width=_line_width(*image.size))
     _draw_tags(draw, image.size, tags)
     return np.asarray(image)
 

@@ -33,10 +33,9 @@ Size = tuple[int, int]
 class ReportTrack:
     """One object through a video, from frame `first_frame` on: a mask (None: absent) a frame.
 
-    id chooses the color, the one `draw_tracks` gives it. score is None where there is none, as in a truth;
-    frame_scores, where given, has one score for each mask. Tracks with `truth` stand in a second picture beside
-    the others; there an id they share with one of the others says that both are the same object. note is a
-    short remark shown in the list.
+    id chooses the color, the one `draw_tracks` gives it. score is None where there is none, as in a truth.
+    Tracks with `truth` stand in a second picture beside the others; there an id they share with one of the others
+    says that both are the same object. note is a short remark shown in the list.
     """
 
     id: int
@@ -44,7 +43,6 @@ class ReportTrack:
     score: float | None
     first_frame: int
     segmentations: Sequence[RLE | None]
-    frame_scores: Sequence[float] | None = None
     truth: bool = False
     note: str = ""
 
@@ -177,7 +175,7 @@ def _keep_frames(
 
 
 def _record(number: int, frame: NDArray[np.uint8], tracks: Sequence[ReportTrack], shown_size: Size) -> bytes:
-    """One frame as the page reads it: its masks [index of the track, RLE counts, score of the frame] and picture."""
+    """One frame as the page reads it: its masks [index of the track, RLE counts] and picture."""
     picture = Image.fromarray(frame)
     if shown_size != frame.shape[:2]:
         picture = picture.resize((shown_size[1], shown_size[0]), Image.Resampling.BILINEAR, reducing_gap=1.3)
@@ -190,8 +188,6 @@ def _record(number: int, frame: NDArray[np.uint8], tracks: Sequence[ReportTrack]
         if tuple(rle["size"]) != frame.shape[:2]:
             raise ValueError(f"a mask of size {rle['size']} on frame {number} of size {list(frame.shape[:2])}")
         masks.append([index, _shrunk(rle, shown_size)["counts"].decode("ascii")])
-        if track.frame_scores is not None:
-            masks[-1].append(round(float(track.frame_scores[place]), 3))
     content = {"frame": number, "masks": masks, "picture": _jpeg(picture, JPEG_QUALITY)}
     return f'<script type="application/json" class="frame">{_json(content)}</script>\n'.encode()
 

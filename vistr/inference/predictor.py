@@ -247,7 +247,7 @@ class VideoClip:
 
 
 def clips_of(frames: Iterable[Frame], settings: ClipSettings) -> Iterator[VideoClip]:
-    """The clips that `vistr.data.clips.video_clip_frames` lists, from frames whose number is not known.
+    """The clips that cover a video of unknown length; each shares `settings.shared_frames` with the next one.
 
     The last clip ends on the last frame; a video shorter than a clip is repeated until it fills one.
     """

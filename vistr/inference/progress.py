@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -90,9 +91,9 @@ class FrameProgress:
     def line(self) -> str:
         """Where things stand, such as "street: tracks 40/250 frames, 3.1 frames/s, 68s left"."""
         # The first clip's time is a compilation's: no pace to go by.
-        pace = float("nan") if self._first and self.num_done == self._first[1] else self.frames_per_second
+        pace = math.nan if self._first and self.num_done == self._first[1] else self.frames_per_second
         parts = [f"{self._what} {self.num_done}{f'/{self._total}' if self._total else ''} frames"]
-        if pace == pace:
+        if not math.isnan(pace):
             parts.append(f"{pace:.3g} frames/s")
             if self._total:
                 parts.append(f"{duration_text(max(self._total - self.num_done, 0) / max(pace, 1e-9))} left")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
@@ -140,7 +141,7 @@ def new_record(task: str, overrides: Sequence[str], seconds: float = 0.0) -> Run
 def finite(figures: Mapping[str, float]) -> dict[str, float]:
     """The figures as plain numbers, without those that are not finite: JSON has no word for them."""
     plain = {name: float(value) for name, value in figures.items()}
-    return {name: value for name, value in plain.items() if value - value == 0}
+    return {name: value for name, value in plain.items() if math.isfinite(value)}
 
 
 def why(error: Exception) -> str:

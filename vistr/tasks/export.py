@@ -56,7 +56,9 @@ def run(config: Config) -> dict[str, float]:
         _require_onnxruntime()
     output = Path(task.output or Path(config.run_dir or ".") / f"vistr.{kind}")
     size = ClipSize(config.num_frames, *task.frame_size(config))
-    logger.info("exporting %d frames of %dx%d pixels; compiling takes a while", *vars(size).values())
+    logger.info(
+        "exporting %d frames of %dx%d pixels; compiling takes a while", size.num_frames, size.height, size.width
+    )
     clip = np.random.default_rng(0).standard_normal((1, size.num_frames, 3, size.height, size.width), np.float32)
     expected = _outputs_of_network(config, checkpoint, clip)
     try:

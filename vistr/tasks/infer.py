@@ -135,7 +135,12 @@ def _search(predictor: Predictor, source: VideoSource, name: str, spool: TrackSp
     progress.clear()
     logger.info(
         "%s: %d frames of %dx%d searched in %.1f s (%.3g frames/s)",
-        *(name, spool.num_frames, source.size[1], source.size[0], progress.seconds, progress.frames_per_second),
+        name,
+        spool.num_frames,
+        source.size[1],
+        source.size[0],
+        progress.seconds,
+        progress.frames_per_second,
     )
     if source.lost is not None:
         logger.warning("%s", source.lost)

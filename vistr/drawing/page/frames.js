@@ -14,7 +14,7 @@ class Frames {
     return this.elements.length;
   }
 
-  /** {number, picture: Image, shapes: Map of track index -> {path, box, score}} of the index-th frame in the page. */
+  /** {number, picture: Image, shapes: Map of track index -> {path, box}} of the index-th frame in the page. */
   get(index) {
     const known = this.ready.get(index) ?? this.read(index);
     this.ready.delete(index);
@@ -31,9 +31,9 @@ class Frames {
     const picture = new Image();
     picture.src = "data:image/jpeg;base64," + content.picture;
     const shapes = new Map();
-    for (const [track, counts, score] of content.masks) {
+    for (const [track, counts] of content.masks) {
       const shape = maskShape(counts, this.height);
-      if (shape) shapes.set(track, { ...shape, score: score ?? facts.tracks[track].score });
+      if (shape) shapes.set(track, shape);
     }
     await picture.decode();
     return { number: content.frame, picture, shapes };

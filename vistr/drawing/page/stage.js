@@ -90,8 +90,8 @@ class Stage {
     context.font = `600 ${(small ? 11 : 12) * pixel}px system-ui, sans-serif`;
     context.textBaseline = "middle";
     for (const track of [...tracks].reverse()) {
-      const { id, category, color, ink } = facts.tracks[track];
-      const { box, score } = frame.shapes.get(track);
+      const { id, category, score, color, ink } = facts.tracks[track];
+      const { box } = frame.shapes.get(track);
       const text = `${id} ${category}` + (score === null || small ? "" : ` ${score.toFixed(2)}`);
       const width = context.measureText(text).width + 10 * pixel, height = (small ? 16 : 18) * pixel, gap = 3 * pixel;
       const x = Math.max(0, Math.min((box[0] + box[2] - width) / 2, this.width - width));

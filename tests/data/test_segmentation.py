@@ -279,6 +279,14 @@ def test_sequence_iou_leaves_frames_of_different_sizes_out() -> None:
     assert np.array_equal(union, [[60, 60, 0]])
 
 
+def test_sequence_iou_of_a_repeated_sequence_is_that_of_each() -> None:
+    one, other = [encode(box(2, 8)), None], [encode(box(4, 12)), encode(box(1, 5))]
+    repeated = sequence_iou([one, other], [one, other, one, other])
+    alone = sequence_iou([one, other], [one, other])
+    for several, single in zip(repeated, alone, strict=True):
+        assert np.array_equal(several, np.concatenate([single, single], axis=1))
+
+
 def test_sequence_iou_of_nothing_is_empty() -> None:
     assert sequence_iou([], [[None]])[0].shape == (0, 1)
     assert sequence_iou([[None]], [])[0].shape == (1, 0)

@@ -230,6 +230,13 @@ def sequence_iou(
     frames. A frame in which one of the two is absent adds the other's area to the union; a frame whose two
     masks differ in size adds nothing. IoU is 0 where the union is.
     """
+    # The same sequence several times, as of an annotation that a file repeats, is compared once.
+    different = {id(sequence): sequence for sequence in second}
+    if len(different) < len(second):
+        places = {key: place for place, key in enumerate(different)}
+        columns = [places[id(sequence)] for sequence in second]
+        iou, union = sequence_iou(first, list(different.values()))
+        return iou[:, columns], union[:, columns]
     shape = (len(first), len(second))
     intersection, union = np.zeros(shape), np.zeros(shape)
     for frame in range(max(map(len, second), default=0)):

@@ -27,6 +27,7 @@ lint: $(VENV)/.installed  ## ruff, its format, and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	for platform in darwin win32; do $(VENV)/bin/mypy --platform $$platform run.py vistr || exit 1; done
 
 gpu-check: $(VENV)/.installed  ## install the CUDA libraries, and check the GPU against the CPU
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[gpu]'

@@ -31,7 +31,7 @@ from vistr.errors import UserError
 from vistr.files import CONF, python_path
 from vistr.runs.claims import claim, give_up, named_folder, new_folder, take_over, writing
 from vistr.runs.run_record import recording
-from vistr.runtime import environment, parallel
+from vistr.runtime import environment, parallel, system
 from vistr.runtime.child_process import end_with_parent
 from vistr.runtime.other_launchers import require_launcher
 from vistr.runtime.signals import StopRequests
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         outlive_readers()
     if parallel.is_scheduler():
-        end_with_parent(signal.SIGKILL)
+        end_with_parent(system.KILL)
         parallel.serve()
         return 0
     end_with_parent(signal.SIGTERM)  # which saves first

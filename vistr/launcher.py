@@ -27,6 +27,7 @@ from vistr.disk import explain_full_disk
 from vistr.errors import UserError
 from vistr.files import LAUNCH, PROGRAM, make_working_folder
 from vistr.runs.claims import named_folder, new_folder, require_idle
+from vistr.runtime import system
 from vistr.runtime.child_process import child_environment, signal_at_parents_end
 from vistr.runtime.host_channel import JOIN_SECONDS
 from vistr.runtime.other_launchers import started_by_another
@@ -156,7 +157,7 @@ class Launch:
                 stdout=said,
                 stderr=said,
                 start_new_session=True,
-                preexec_fn=partial(signal_at_parents_end, signal.SIGKILL),
+                preexec_fn=partial(signal_at_parents_end, system.KILL),
             )
         handlers = {n: signal.signal(n, self.stop(msrun)) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -187,7 +188,7 @@ class Launch:
         # msrun starts "python", whichever comes first.
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
         environment["PYTHONUNBUFFERED"] = "1"
-        cores = len(os.sched_getaffinity(0))
+        cores = system.available_cores()
         environment[LOCAL_RANKS] = str(self.options.processes)
         environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // self.options.processes)))
         return environment
@@ -232,7 +233,7 @@ class Launch:
         def handle(number: int, frame: FrameType | None) -> None:
             request = self.requests.take()
             for process in children(msrun.pid, "MS_WORKER") if request != "repeated" else []:
-                process.send_signal(signal.SIGTERM if request == "first" else signal.SIGKILL)
+                process.send_signal(signal.SIGTERM if request == "first" else system.KILL)
 
         return handle
 

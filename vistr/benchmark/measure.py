@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import mindspore as ms
@@ -22,6 +21,7 @@ from vistr.data.loader import ClipLoader
 from vistr.data.videos import VideoSet
 from vistr.inference.predictor import Predictor
 from vistr.models.vistr import VisTR
+from vistr.runtime import system
 from vistr.runtime.device import DeviceName
 from vistr.runtime.memory import release
 from vistr.training.optimizer import AdamW
@@ -81,9 +81,9 @@ def environment(device: DeviceName, index: int = 0) -> dict[str, Any]:
         "device": device,
         "gpu": _gpu_name(index) if device == "GPU" else None,
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": system.available_cores(),
         "threads": os.environ.get("OMP_NUM_THREADS", "not set"),
-        "memory_gb": _memory_gb(),
+        "memory_gb": system.available_memory() / 1e9,
         "python": platform.python_version(),
         "mindspore": ms.__version__,
         "numpy": np.__version__,
@@ -196,12 +196,3 @@ def _cpu_name() -> str:
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _memory_gb() -> float:
-    """Memory this process may use: the machine's, or what its container is limited to."""
-    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-        size = min(size, int(text))
-    return size / 1e9

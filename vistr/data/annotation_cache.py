@@ -18,6 +18,7 @@ import numpy as np
 from vistr.data.packed import CodesInFile, PackedAnnotations
 from vistr.data.videos import Category, Video
 from vistr.files import replacing, user_cache
+from vistr.runtime import system
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class AnnotationCache:
 
     def _load(self) -> Contents | None:
         with self.path.open("rb") as file:
-            if os.fstat(file.fileno()).st_uid != os.getuid():
+            if os.fstat(file.fileno()).st_uid != system.user_id():
                 return None
             head = file.read(HEAD_BYTES)
             checksum, length = (int.from_bytes(part, "little") for part in (head[-12:-8], head[-8:]))

@@ -6,7 +6,6 @@ process; packed, 48 bytes a frame are in memory, and the codes stay on the disk 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from vistr.data.segmentation import RLE
 from vistr.data.videos import Annotation, Box, Video
+from vistr.runtime import system
 
 Item = TypeVar("Item")
 
@@ -58,7 +58,7 @@ class CodesInFile:
         self._file, self._start = file, start
 
     def __call__(self, first: int, end: int) -> bytes:
-        return os.pread(self._file.fileno(), end - first, self._start + first)
+        return system.read_at(self._file.fileno(), end - first, self._start + first)
 
 
 @dataclass(frozen=True)

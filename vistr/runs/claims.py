@@ -6,7 +6,6 @@ machine and, by its time, when the run was last heard of.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -21,6 +20,7 @@ from vistr.errors import UserError, shortened
 from vistr.files import working_folder
 from vistr.runs.rows import METRICS_FILE
 from vistr.runs.run_record import FILE, SILENT_SECONDS, RunRecord, new_record, read_record, write_record
+from vistr.runtime import system
 
 MAX_NUMBER = 10_000
 
@@ -116,7 +116,7 @@ def _locked(file: Path) -> Iterator[None]:
         opened = os.open(file, os.O_RDWR)
         try:
             with suppress(OSError):
-                fcntl.flock(opened, fcntl.LOCK_EX)
+                system.lock(opened)
             # Whoever had the lock before may have put another file in its place.
             if os.fstat(opened).st_ino == os.stat(file).st_ino:
                 yield

@@ -24,11 +24,10 @@ def end_with_parent(number: signal.Signals) -> None:
     ranks): the signal comes with the end of the parent itself.
     """
     expected = os.environ.pop(PARENT, None)
-    if expected is None or sys.platform != "linux":
-        return
-    signal_at_parents_end(number)
-    if int(expected) not in _ancestors():
-        os.kill(os.getpid(), number)
+    if expected is not None and sys.platform == "linux":
+        signal_at_parents_end(number)
+        if int(expected) not in _ancestors():
+            os.kill(os.getpid(), number)
 
 
 def signal_at_parents_end(number: signal.Signals) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 from functools import lru_cache
 from typing import Literal
 
 import mindspore as ms
 
 from vistr.errors import UserError
-from vistr.runtime import backend, gpu_runtime, parallel
+from vistr.runtime import backend, gpu_runtime, parallel, system
 
 logger = logging.getLogger(__name__)
 DeviceName = Literal["CPU", "GPU"]
@@ -84,4 +83,4 @@ def peak_memory_gb(name: DeviceName) -> float:
     """The most memory this process has had so far, in GB (1e9 bytes): resident on a CPU, allocated on a GPU."""
     if name == "GPU":
         return float(ms.runtime.max_memory_allocated()) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return system.peak_memory() / 1e9

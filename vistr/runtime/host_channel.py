@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import select
 import socket
 import struct
 import sys
@@ -22,6 +21,7 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 
 from vistr.errors import UserError
+from vistr.runtime import system
 
 # How long the processes of a run wait for each other at the start: imports from a busy network disk take their time.
 JOIN_SECONDS = 300.0
@@ -112,9 +112,7 @@ class Watch:
 
     def __init__(self, peers: Sequence[Connection]) -> None:
         self.over = threading.Event()
-        self.poll = select.poll()
-        for peer in peers:
-            self.poll.register(peer.fileno(), select.POLLRDHUP)
+        self.hang_ups = system.HangUps(peer.fileno() for peer in peers)
         threading.Thread(target=self._look, daemon=True).start()
 
     def stop(self) -> None:
@@ -122,7 +120,7 @@ class Watch:
         self.over.set()
 
     def _look(self) -> None:
-        while not self.poll.poll(500):
+        while not self.hang_ups.wait(0.5):
             if self.over.is_set():
                 return
         if not self.over.wait(GRACE_SECONDS):

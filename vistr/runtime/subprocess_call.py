@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import runpy
-import signal
 import subprocess
 import sys
 import traceback
@@ -15,7 +14,7 @@ from typing import Any
 
 from vistr.errors import UserError
 from vistr.files import ROOT, python_path, working_folder, write_json
-from vistr.runtime import gpu_runtime
+from vistr.runtime import gpu_runtime, system
 from vistr.runtime.child_process import child_environment, end_with_parent
 
 REQUEST, ANSWER = "request.json", "answer.json"
@@ -85,7 +84,7 @@ def explain_end(status: int, said: str) -> str:
 
 
 if __name__ == "__main__":
-    end_with_parent(signal.SIGKILL)
+    end_with_parent(system.KILL)
     # Before the module imports MindSpore.
     gpu_runtime.load_stand_ins()
     del sys.argv[0]

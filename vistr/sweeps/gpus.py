@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vistr.runtime import gpu_runtime
+from vistr.runtime import gpu_runtime, system
 
 log = logging.getLogger(__name__)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -31,10 +30,10 @@ def own_gpu(wanted: bool = True) -> Iterator[dict[str, str]]:
         return
     for gpu in visible:
         name = re.sub(r"\W", "_", gpu)
-        path = Path(tempfile.gettempdir(), f"vistr-gpu-{os.getuid()}-{name}.lock")
+        path = Path(tempfile.gettempdir(), f"vistr-gpu-{system.user_id()}-{name}.lock")
         with path.open("a") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                system.lock(lock.fileno(), wait=False)
             except OSError:
                 continue
             log.info("on GPU %s", gpu)

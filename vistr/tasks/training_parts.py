@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 
 from vistr.config import Config
@@ -10,6 +9,7 @@ from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
 from vistr.data.videos import VideoSet
 from vistr.models.vistr import VisTR
+from vistr.runtime import system
 from vistr.runtime.parallel import Ranks, num_local_ranks
 from vistr.tasks.prediction import clip_sizes
 from vistr.tasks.settings import Train
@@ -50,7 +50,7 @@ def clips_a_step(config: Config) -> int:
 
 def default_workers() -> int:
     """Threads that load clips: the cores that are this process's share of the machine, but one; 1 to 8."""
-    cores = len(os.sched_getaffinity(0)) // num_local_ranks()
+    cores = system.available_cores() // num_local_ranks()
     return min(max(cores - 1, 1), 8)
 
 

@@ -6,9 +6,7 @@ process and no other. It hands the arrays back as a safetensors file.
 
 from __future__ import annotations
 
-import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from vistr.errors import UserError, shortened
+from vistr.runtime import system
 from vistr.runtime.subprocess_call import answer_request
 from vistr.weights.files import parse
 
@@ -49,12 +48,8 @@ def _native(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _limit(size: int) -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
-    memory = pages * resource.getpagesize() + _BYTES + _TIMES * size
-    seconds = int(time.process_time() + _SECONDS + _SECONDS_A_GIGABYTE * size / 1e9)
-    for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_CORE, 0)):
-        _, hard = resource.getrlimit(kind)
-        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    seconds = _SECONDS + _SECONDS_A_GIGABYTE * size / 1e9
+    system.limit_process(more_memory=_BYTES + _TIMES * size, more_seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ SMALL = (
     "dataset.height=32",
     "dataset.width=64",
     "dataset.num_workers=1",
-    "optimizer.warmup_steps=0",
+    "schedule.warmup_steps=0",
 )
 
 

@@ -13,6 +13,7 @@ from tests import reference, tiny
 from vistr.data.clips import Batch
 from vistr.models.vistr import Context, VisTR
 from vistr.training.optimizer import AdamW
+from vistr.training.settings import Optimizer
 from vistr.training.step import StepResult
 
 
@@ -51,7 +52,7 @@ def compute(case: str) -> Run:
     result = step(batch, None)
     before = Moment(all_outputs(network, batch), result.losses)
     norms = reference.gradient_norms(step, result)
-    optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1)
+    optimizer = AdamW(step.parameters, Optimizer(weight_decay=1e-4, clip_norm=0.1))
     global_norm = optimizer.step(result.gradients, (1e-5, 1e-4))
     losses_after = step(batch, None).losses
     after = Moment(all_outputs(network, batch), losses_after)

@@ -20,7 +20,7 @@ from vistr.runtime.devices import stand_ins
 TYPED = (
     *("device=gpu", "dataset/augmentation=paper", "backbone=r50", "num_frames=36"),
     *("dataset.num_videos=6", "dataset.video_length=36", "dataset.height=360", "dataset.width=640"),
-    *("dataset.short_side=300", "dataset.long_side=540", "task.log_every=1", "optimizer.max_steps=20"),
+    *("dataset.short_side=300", "dataset.long_side=540", "task.log_every=1", "training.max_steps=20"),
 )
 
 

@@ -169,17 +169,17 @@ def test_resume_goes_on_in_the_same_folder_with_the_runs_own_overrides(
     elsewhere = Path("elsewhere")
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    for more in (["optimizer.epochs=20"], ["optimizer.learning_rate=0.0003"]):
+    for more in (["training.epochs=20"], ["optimizer.learning_rate=0.0003"]):
         assert cli.main([f"resume=../{folder}", *more]) == 0
     assert not Path("outputs").exists()
     first, second, third = seen
     assert first.run_dir == second.run_dir == third.run_dir == second.resume
-    assert (second.backbone.name, second.optimizer.learning_rate, second.optimizer.epochs) == (
+    assert (second.backbone.name, second.optimizer.learning_rate, second.training.epochs) == (
         "r18",
         0.0002,
         20,
     )
-    assert (third.optimizer.learning_rate, third.optimizer.epochs) == (0.0003, 20)
+    assert (third.optimizer.learning_rate, third.training.epochs) == (0.0003, 20)
     assert second.dataset.root == first.dataset.root  # relative to where the run was started
     assert (Path(str(first.run_dir)) / "run.log").read_text().count("training with") == 3
 
@@ -234,7 +234,7 @@ def test_an_edited_study_changes_nothing_of_a_run_that_goes_on(seen: list[Config
     assert cli.main(["resume=exp1", "--config-dir=conf"]) == 0
     study.unlink()
     assert cli.main(["resume=exp1"]) == 0
-    assert [(config.optimizer.max_steps, config.optimizer.learning_rate) for config in seen] == [(2, 1e-4)] * 3
+    assert [(config.training.max_steps, config.optimizer.learning_rate) for config in seen] == [(2, 1e-4)] * 3
 
 
 def test_a_strangers_run_folder_executes_nothing(seen: list[Config], capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,8 +97,8 @@ def test_a_training_whose_disk_fills_up_goes_on_where_there_is_room(small_disk: 
         "run.py",
         *SMALL,
         "transformer.hidden_dim=96",
-        "optimizer.epochs=3",
-        "optimizer.drop_epoch=null",
+        "training.epochs=3",
+        "schedule.drop_epoch=null",
         "device=cpu",
     ]
     command += [f"outputs={small_disk}", f"hydra.run.dir={run}", "task.save_minutes=0", "task.num_pictures=1"]

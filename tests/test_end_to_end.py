@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 TYPED = (
     *SMALL,
     "dataset.holdout=0.25",
-    "optimizer.batch_size=3",
-    "optimizer.epochs=1",
-    "optimizer.drop_epoch=1",
+    "training.batch_size=3",
+    "training.epochs=1",
+    "schedule.drop_epoch=1",
     "task.evaluate_every=1",
     "task.log_every=1",
 )
@@ -68,7 +68,7 @@ def test_a_checkpoint_evaluates_to_the_figures_of_its_training_without_further_k
 
 def test_a_run_goes_on_for_more_epochs_in_its_own_folder(trained: tuple[Path, Path, str]) -> None:
     folder, run_folder, _ = trained
-    run(folder, f"resume={run_folder.relative_to(folder)}", "optimizer.epochs=2", "optimizer.drop_epoch=2")
+    run(folder, f"resume={run_folder.relative_to(folder)}", "training.epochs=2", "schedule.drop_epoch=2")
     rows = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2, 3, 4, 5, 6]
     assert [row["epoch"] for row in rows if row["kind"] == "eval"] == [1, 2]

@@ -38,9 +38,9 @@ SMALL = [
     "dataset.num_workers=1",
     "optimizer.learning_rate=1e-4",
     "optimizer.backbone_learning_rate=1e-4",
-    "optimizer.warmup_steps=0",
-    "optimizer.drop_epoch=null",
-    "optimizer.epochs=2",
+    "schedule.warmup_steps=0",
+    "schedule.drop_epoch=null",
+    "training.epochs=2",
     "task.evaluate_every=2",
     "task.checkpoint_every=2",
     "task.num_pictures=0",
@@ -61,13 +61,13 @@ def run(folder: Path, *command: str) -> Path:
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two ranks, a clip a step each."""
-    return run(tmp_path_factory.mktemp("together"), *LAUNCH, *SMALL, "optimizer.batch_size=1")
+    return run(tmp_path_factory.mktemp("together"), *LAUNCH, *SMALL, "training.batch_size=1")
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One process, two clips a step."""
-    return run(tmp_path_factory.mktemp("alone"), str(ROOT / "run.py"), *SMALL, "optimizer.batch_size=2")
+    return run(tmp_path_factory.mktemp("alone"), str(ROOT / "run.py"), *SMALL, "training.batch_size=2")
 
 
 def training(folder: Path) -> list[dict[str, Any]]:
@@ -92,10 +92,10 @@ def test_two_ranks_have_the_losses_and_weights_of_one_process(together: Path, al
 
 
 def test_half_precision_and_accumulation_go_together_with_ranks(tmp_path: Path) -> None:
-    both = [*SMALL, "device.precision=fp16", "device.loss_scale=64", "optimizer.accumulation_steps=2"]
-    both.append("optimizer.max_steps=4")
-    ours = training(run(tmp_path / "together", *LAUNCH, *both, "optimizer.batch_size=1"))
-    theirs = training(run(tmp_path / "alone", str(ROOT / "run.py"), *both, "optimizer.batch_size=2"))
+    both = [*SMALL, "device.precision=fp16", "device.loss_scale=64", "training.accumulation_steps=2"]
+    both.append("training.max_steps=4")
+    ours = training(run(tmp_path / "together", *LAUNCH, *both, "training.batch_size=1"))
+    theirs = training(run(tmp_path / "alone", str(ROOT / "run.py"), *both, "training.batch_size=2"))
     assert len(ours) == len(theirs) == 4
     for a, b in zip(ours, theirs, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=0.01)
@@ -122,7 +122,7 @@ def test_a_shared_evaluation_is_that_of_one_process(together: Path, tmp_path: Pa
 
 def test_a_killed_rank_ends_the_other_and_the_run_goes_on(together: Path, tmp_path: Path) -> None:
     launched = subprocess.Popen(
-        [sys.executable, *LAUNCH, *SMALL, "optimizer.batch_size=1", f"outputs={tmp_path}"],
+        [sys.executable, *LAUNCH, *SMALL, "training.batch_size=1", f"outputs={tmp_path}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     saved = wait_for(tmp_path, launched)
@@ -140,7 +140,7 @@ def test_a_killed_rank_ends_the_other_and_the_run_goes_on(together: Path, tmp_pa
     stopped = read_checkpoint(saved).metadata.state.step
     assert 0 < stopped < NUM_STEPS - 2
     last = stopped + 2
-    assert main(["2", "python", str(ROOT / "run.py"), f"resume={saved}", f"optimizer.max_steps={last}"]) == 0
+    assert main(["2", "python", str(ROOT / "run.py"), f"resume={saved}", f"training.max_steps={last}"]) == 0
     assert [row["step"] for row in training(saved)] == list(range(1, last + 1))
     losses = ([row["loss"] for row in training(folder)[:last]] for folder in (saved, together))
     np.testing.assert_allclose(*losses, rtol=1e-4)
@@ -148,7 +148,7 @@ def test_a_killed_rank_ends_the_other_and_the_run_goes_on(together: Path, tmp_pa
 
 def test_a_request_to_stop_saves_first(tmp_path: Path) -> None:
     launched = subprocess.Popen(
-        [sys.executable, *LAUNCH, *SMALL, "optimizer.batch_size=1", "task.save_minutes=60", "optimizer.epochs=200",
+        [sys.executable, *LAUNCH, *SMALL, "training.batch_size=1", "task.save_minutes=60", "training.epochs=200",
          f"outputs={tmp_path}"],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -228,7 +228,7 @@ def test_strangers_do_not_disturb_two_ranks_that_train(together: Path, tmp_path:
     address = "127.0.0.1", free_port()
     attacked = subprocess.Popen(
         [sys.executable, LAUNCH[0], "--address", f"{address[0]}:{address[1]}", *LAUNCH[1:], *SMALL,
-         "optimizer.batch_size=1", f"outputs={tmp_path}"],
+         "training.batch_size=1", f"outputs={tmp_path}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     tried = 0
@@ -255,7 +255,7 @@ def test_strangers_do_not_disturb_two_ranks_that_train(together: Path, tmp_path:
 
 def test_a_launcher_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
     launched = subprocess.Popen(
-        [sys.executable, *LAUNCH, *SMALL, "optimizer.batch_size=1", "optimizer.epochs=200", f"outputs={tmp_path}"],
+        [sys.executable, *LAUNCH, *SMALL, "training.batch_size=1", "training.epochs=200", f"outputs={tmp_path}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     saved = wait_for(tmp_path, launched)

@@ -103,11 +103,12 @@ def optimizer(device: str, file: Path) -> None:
     from mindspore import Parameter, Tensor
 
     from vistr.training.optimizer import AdamW
+    from vistr.training.settings import Optimizer
 
     rng, rate, decay = np.random.default_rng(0), 1e-3, 1e-2
     values = [rng.standard_normal(shape).astype(np.float32) for shape in ((50, 30), (7,))]
     parameters = [Parameter(Tensor(value), name=f"parameter{i}") for i, value in enumerate(values)]
-    adam = AdamW(parameters, weight_decay=decay, clip_norm=0.1)
+    adam = AdamW(parameters, Optimizer(weight_decay=decay, clip_norm=0.1))
     expected = [value.astype(np.float64) for value in values]
     first, second = ([np.zeros_like(value) for value in expected] for _ in range(2))
     for update in range(1, 4):

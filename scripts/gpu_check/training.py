@@ -17,8 +17,8 @@ NUM_STEPS = 20
 TRAINING = overrides(
     "experiments=quickstart num_frames=2 dataset.num_videos=12 dataset.video_length=4 dataset.height=64 "
     "dataset.width=96 dataset.holdout=0 dataset.num_workers=1 dataset.augmentation.flip=0 task.log_every=5 "
-    "optimizer.batch_size=1 optimizer.epochs=1 optimizer.drop_epoch=1 optimizer.warmup_steps=0 "
-    f"optimizer.learning_rate=1e-4 optimizer.backbone_learning_rate=1e-4 optimizer.max_steps={NUM_STEPS}"
+    "training.batch_size=1 training.epochs=1 schedule.drop_epoch=1 schedule.warmup_steps=0 "
+    f"optimizer.learning_rate=1e-4 optimizer.backbone_learning_rate=1e-4 training.max_steps={NUM_STEPS}"
 )
 PAPER = overrides("task=benchmark backbone=r50 num_frames=36 task.height=300 task.width=540 task.sweep=false")
 SMALL = overrides(
@@ -77,7 +77,7 @@ def ranks_rows(device: str, folder: Path) -> Iterator[Row]:
     if device == "gpu" and (count := gpu_runtime.num_gpus()) < 2:
         yield Row(name, True, f"not tried: {count} GPU")
         return
-    alone, why = train(device, "fp32", folder / "one", "optimizer.batch_size=2")
+    alone, why = train(device, "fp32", folder / "one", "training.batch_size=2")
     if why is None:
         both, why = train(device, "fp32", folder / "two", processes=2)
     if why:

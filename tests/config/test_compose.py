@@ -83,7 +83,7 @@ def test_the_defaults_are_the_papers_recipe_on_small_generated_videos() -> None:
     assert (config.dataset.short_side, config.dataset.long_side) == (96, 160)
     assert config.dataset.augmentation.crop_resize_short == []
     # The YAML files and the dataclasses say the same: a checkpoint without some key gets its YAML value.
-    for section in ("backbone", "transformer", "loss", "optimizer", "task", "device"):
+    for section in ("backbone", "transformer", "loss", "training", "optimizer", "schedule", "task", "device"):
         assert getattr(config, section) == getattr(plain, section), section
 
 
@@ -158,7 +158,7 @@ MISTAKES = [
     ("num_frames=3.5", "num_frames=3.5", "whole number"),
     ("num_frames=", "num_frames=", "whole number"),
     ("num_frames=null", "num_frames=null", "whole number"),
-    ("optimizer.max_steps=x", "optimizer.max_steps=x", "whole number or null"),
+    ("training.max_steps=x", "training.max_steps=x", "whole number or null"),
     ("optimizer.learning_rate=fast", "optimizer.learning_rate=fast", "a number"),
     ("backbone.dilation=maybe", "backbone.dilation=maybe", "true or false"),
     ("dataset.augmentation.resize_short=3", "dataset.augmentation.resize_short=3", "list of whole numbers"),
@@ -167,7 +167,7 @@ MISTAKES = [
     ("num_instances=-1", "num_instances=-1", "at least 1"),
     ("optimizer.learning_rate=nan", "optimizer.learning_rate=nan", "finite"),
     ("optimizer.learning_rate=0", "optimizer.learning_rate=0", "above 0"),
-    ("optimizer.max_steps=0", "optimizer.max_steps=0", "at least 1"),
+    ("training.max_steps=0", "training.max_steps=0", "at least 1"),
     ("dataset.holdout=1", "dataset.holdout=1", "below 1"),
     ("dataset.augmentation.resize_short=[0,3]", "dataset.augmentation.resize_short", "at least 1"),
     ("seed=-1", "seed=-1", "from 0"),
@@ -176,7 +176,9 @@ MISTAKES = [
     ("dataset.eval_short_side=0", "dataset.eval_short_side=0", "at least 1"),
     ("dataset.eval_long_side=90", "dataset.eval_long_side=90", "dataset.eval_short_side="),
     ("backbone.short_side=700", "backbone.short_side=700", "backbone.long_side=540"),
-    ("optimizer.epochs=2", "optimizer.drop_epoch=12", "optimizer.epochs=2"),
+    ("training.max_steps=3 schedule.warmup_steps=3", "training.max_steps=3", "schedule.warmup_steps=3"),
+    ("schedule=cosine schedule.drop_epoch=3", "schedule.drop_epoch=", "schedule=step"),
+    ("schedule=linear", "schedule=linear", "cosine, step"),
     ("dataset.augmentation.crop_min=700", "crop_min=700", "crop_max=600"),
     ("dataset.split=some", "dataset.split=some", "holdout"),
     ("dataset.split=valid", "dataset.split=valid", "shapes"),
@@ -232,7 +234,7 @@ MISTAKES = [
     ("input=weights.ckpt", "input=", "init="),
     ("output=new.safetensors", "output=", "outputs="),
     ("sequence_head=sparse", "sequence_head=sparse", "dense"),
-    ("optimizer.ema=1", "optimizer.ema=1", "below 1"),
+    ("training.ema=1", "training.ema=1", "below 1"),
     ("resume=nowhere", "resume=nowhere", "no such folder"),
     ("resume=frames", "resume=frames", "not the folder of a run"),
     ("dataset=ytvis2019", "dataset=ytvis2019", "dataset.root="),
@@ -260,7 +262,7 @@ MISTAKES = [
     ("resume=", "resume=", "empty"),
     ("optimize=mAP", "optimize=mAP", "AP"),
     ("optimize=accuracy", "optimize=accuracy", "AP50"),
-    ("optimize=ema_AP", "optimize=ema_AP", "optimizer.ema="),
+    ("optimize=ema_AP", "optimize=ema_AP", "training.ema="),
     ("optimize=", "optimize=", "AP50"),
     ("task=score annotations=truth.json results=results.json optimize=loss", "optimize=loss", "AP50"),
     ("hydra.run.dir=", "hydra.run.dir=", "empty"),
@@ -339,7 +341,7 @@ def test_experiment_names_a_study_as_experiments_does() -> None:
 
 
 def test_a_configuration_survives_json() -> None:
-    config = load_config(["backbone=r18", "optimizer.max_steps=3", "dataset.augmentation.resize_short=[96,128]"])
+    config = load_config(["backbone=r18", "training.max_steps=3", "dataset.augmentation.resize_short=[96,128]"])
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == replace(config, overrides=[])
 
 

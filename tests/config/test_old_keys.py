@@ -15,6 +15,7 @@ from vistr.config.resuming import SETTINGS, recorded_overrides
 from vistr.config.schema import Config
 from vistr.runs.runs import read_run
 from vistr.tasks.settings import Evaluate, Train
+from vistr.training.settings import StepSchedule
 
 STORED = Path(__file__).with_name("settings_of_0.1.yaml")
 
@@ -30,6 +31,8 @@ def hold(config: Config) -> None:
     """Whether the settings are those that were stored."""
     assert (config.backbone.name, config.num_frames, config.transformer.hidden_dim) == ("r10", 2, 96)
     assert (config.loss.class_weight, config.optimizer.clip_norm) == (6.0, 5.0)
+    assert (config.training.epochs, config.training.max_steps, config.training.ema) == (7, 1, 0.99)
+    assert config.schedule == StepSchedule(drop_epoch=6)
     assert isinstance(config.task, Train)
     assert (config.task.evaluate_every, config.task.save_minutes) == (7, 10.0)
 
@@ -41,6 +44,11 @@ def test_a_checkpoint_of_an_earlier_version_describes_the_same_network(stored: d
 def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     (tmp_path / SETTINGS).write_text(STORED.read_text())
     hold(load_config([f"resume={tmp_path}"]))
+
+
+def test_a_drop_that_was_never_to_come_still_never_comes(stored: dict[str, Any]) -> None:
+    stored["optimizer"]["drop_epoch"] = None
+    assert from_dict(stored).schedule == StepSchedule(drop_epoch=None)
 
 
 def test_inputs_move_to_the_task_that_has_them(stored: dict[str, Any]) -> None:
@@ -63,6 +71,9 @@ def test_runs_of_both_versions_are_compared_by_one_name(tmp_path: Path) -> None:
         ("+input='a=b'", "+task.input='a=b'"),
         ("min_score=0.5", "task.min_score=0.5"),
         ("experiment=tiny", "experiments=tiny"),
+        ("optimizer.epochs=3", "training.epochs=3"),
+        ("++optimizer.warmup_steps=3", "++schedule.warmup_steps=3"),
+        ("optimizer.learning_rate=3", "optimizer.learning_rate=3"),
         ("num_frames=3", "num_frames=3"),
         ("dataset.annotations=x", "dataset.annotations=x"),
     ],

@@ -45,10 +45,10 @@ def test_a_run_goes_on_with_what_it_was_started_with_and_what_is_typed_now(
     assert caplog.text == ""
     assert (same.backbone.name, same.optimizer.learning_rate, same.resume) == ("r18", 0.0002, str(run))
     with caplog.at_level(logging.INFO):
-        config = load_config([f"resume={run}", "optimizer.epochs=30", "optimizer.learning_rate=0.0002"])
-    assert (config.optimizer.epochs, config.optimizer.learning_rate) == (30, 0.0002)
-    assert caplog.messages == ["laid over the settings that the run was started with: optimizer.epochs=30 (was 18)"]
-    assert config.overrides == [*SMALL[:2], f"resume={run}", "optimizer.epochs=30", "optimizer.learning_rate=0.0002"]
+        config = load_config([f"resume={run}", "training.epochs=30", "optimizer.learning_rate=0.0002"])
+    assert (config.training.epochs, config.optimizer.learning_rate) == (30, 0.0002)
+    assert caplog.messages == ["laid over the settings that the run was started with: training.epochs=30 (was 18)"]
+    assert config.overrides == [*SMALL[:2], f"resume={run}", "training.epochs=30", "optimizer.learning_rate=0.0002"]
 
 
 def test_an_option_typed_beside_resume_brings_its_whole_section(run: Path) -> None:

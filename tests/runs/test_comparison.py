@@ -61,7 +61,7 @@ def test_what_differs_is_what_was_typed_and_not_what_it_brings_along(runs: list[
 def test_a_default_that_changed_in_between_is_seen(tmp_path: Path) -> None:
     for name, epochs in (("a", 18), ("b", 12)):
         make(tmp_path / name, "r50", 1e-4, epochs=epochs)
-    assert differing(find_runs([str(tmp_path)])) == ["optimizer.epochs"]
+    assert differing(find_runs([str(tmp_path)])) == ["training.epochs"]
 
 
 def test_the_best_comes_first_and_those_without_a_figure_last(runs: list[Run]) -> None:

@@ -85,7 +85,7 @@ def test_a_sweep_over_nothing_is_refused(empty: str) -> None:
     [
         (["optimize=mAP"], "optimize=mAP"),
         (["dataset.holdout=0"], "dataset.holdout=0 leaves no video"),
-        (["optimize=ema_AP"], "optimizer.ema="),
+        (["optimize=ema_AP"], "training.ema="),
         (["task=export"], "no such figure"),
     ],
 )

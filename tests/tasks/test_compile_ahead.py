@@ -21,7 +21,7 @@ from vistr.tasks.compile_ahead import Work, compile_ahead, empty_batch, every_st
 CLIP = tiny.clip(0, 2)
 TYPED = (
     *SMALL,
-    "optimizer.max_steps=1",
+    "training.max_steps=1",
     "transformer.num_encoder_layers=4",
     "transformer.num_decoder_layers=4",
 )
@@ -96,7 +96,7 @@ def test_a_run_on_a_gpu_is_compiled_for_every_size_and_two_numbers_of_objects(mo
         Work(1, 320, 480, (4, 10), inference=True, update=False),
         Work(1, 320, 544, (), inference=True, update=False),
     ]
-    config.optimizer.batch_size = 2
+    config.training.batch_size = 2
     batches = [
         (work.height, work.width, work.objects) for work in every_step(config, [(64, 64), (64, 96), (96, 64)], [])
     ]

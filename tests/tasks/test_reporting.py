@@ -17,7 +17,7 @@ def test_typed_numbers_are_numbers_and_where_a_run_lies_is_left_out() -> None:
         "optimizer.learning_rate=1e-4",
         "num_frames=18",
         "+backbone.dilation=true",
-        "optimizer.drop_epoch=null",
+        "schedule.drop_epoch=null",
         "dataset/augmentation=none",
         "init='my weights.safetensors'",
         "outputs=/tmp/x",
@@ -28,7 +28,7 @@ def test_typed_numbers_are_numbers_and_where_a_run_lies_is_left_out() -> None:
         "optimizer.learning_rate": 1e-4,
         "num_frames": 18,
         "backbone.dilation": True,
-        "optimizer.drop_epoch": "null",
+        "schedule.drop_epoch": "null",
         "dataset.augmentation": "none",
         "init": "my weights.safetensors",
     }

@@ -8,7 +8,8 @@ from mindspore import Parameter, Tensor
 
 from tests.numeric import random
 from vistr.runtime import backend
-from vistr.training.optimizer import AdamW, Schedule
+from vistr.training.optimizer import AdamW
+from vistr.training.settings import Optimizer
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -63,7 +64,7 @@ def variables() -> list[Parameter]:
 
 @pytest.fixture
 def optimizer(variables: list[Parameter]) -> AdamW:
-    return AdamW(variables, weight_decay=DECAY, clip_norm=CLIP)
+    return AdamW(variables, Optimizer(weight_decay=DECAY, clip_norm=CLIP))
 
 
 def test_three_updates_follow_the_formula(variables: list[Parameter], optimizer: AdamW) -> None:
@@ -77,7 +78,7 @@ def test_three_updates_follow_the_formula(variables: list[Parameter], optimizer:
 def test_group_by_group_is_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vistr.training.optimizer.GROUP_SIZE", 1)
     variables = parameters()
-    optimizer = AdamW(variables, weight_decay=DECAY, clip_norm=CLIP)
+    optimizer = AdamW(variables, Optimizer(weight_decay=DECAY, clip_norm=CLIP))
     assert len(optimizer.groups) == len(variables)
     expected, norms = by_formula(1)
     assert step(optimizer, 0) == pytest.approx(norms[-1], rel=1e-5)
@@ -90,7 +91,7 @@ def test_a_state_that_is_loaded_goes_on_as_if_nothing_had_happened(
     for update in range(2):
         step(optimizer, update)
     copies = [Parameter(p.value().copy(), name=p.name) for p in variables]
-    successor = AdamW(copies, weight_decay=DECAY, clip_norm=CLIP)
+    successor = AdamW(copies, Optimizer(weight_decay=DECAY, clip_norm=CLIP))
     successor.load_state(optimizer.state())
     step(successor, 2)
     assert_values(copies, by_formula(3)[0])
@@ -98,7 +99,7 @@ def test_a_state_that_is_loaded_goes_on_as_if_nothing_had_happened(
 
 def test_without_a_clipping_norm_gradients_stay_as_they_are(variables: list[Parameter]) -> None:
     # Adam's first update is the rate times the sign of the gradient, so two show a difference in scale.
-    unclipped = AdamW(variables, weight_decay=0, clip_norm=0)
+    unclipped = AdamW(variables, Optimizer(weight_decay=0, clip_norm=0))
     step(unclipped, 0)
     step(unclipped, 1)
     first = unclipped.groups[0].first[2].asnumpy()
@@ -123,20 +124,7 @@ def test_gradients_that_are_not_finite_update_nothing(variables: list[Parameter]
     assert_values(variables, before)
 
 
-def test_rates_drop_at_their_epoch() -> None:
-    schedule = Schedule(1e-4, 1e-5, drop_epoch=2, drop_factor=0.1)
-    assert schedule.rates(0, 0) == schedule.rates(1, 999) == (1e-5, 1e-4)
-    assert schedule.rates(2, 0) == schedule.rates(5, 10) == pytest.approx((1e-6, 1e-5))
-
-
-def test_rates_warm_up_from_the_first_step() -> None:
-    schedule = Schedule(1e-4, 1e-5, drop_epoch=1, drop_factor=0.1, warmup_steps=4)
-    rates = [schedule.rates(0, step)[1] for step in range(6)]
-    assert rates == pytest.approx([0.25e-4, 0.5e-4, 0.75e-4, 1e-4, 1e-4, 1e-4])
-    assert schedule.rates(1, 1) == pytest.approx((0.5e-6, 0.5e-5))
-
-
 def test_the_norm_that_a_gpu_computes_is_the_same(variables: list[Parameter]) -> None:
     backend.use("gpu")
-    optimizer = AdamW(variables, weight_decay=DECAY, clip_norm=CLIP)
+    optimizer = AdamW(variables, Optimizer(weight_decay=DECAY, clip_norm=CLIP))
     assert step(optimizer, 1) == pytest.approx(by_formula(2)[1][1], rel=1e-6)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from vistr.config import Config, Device
 from vistr.data.clips import Batch
 from vistr.data.layouts import find_layout
 from vistr.data.loader import ClipLoader
@@ -27,25 +28,29 @@ from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.runtime.device import use_device
 from vistr.runtime.parallel import Ranks
-from vistr.training.optimizer import AdamW, Schedule
+from vistr.tasks.settings import Train
+from vistr.training.optimizer import AdamW
+from vistr.training.settings import Optimizer, StepSchedule, Training
 from vistr.training.step import StepResult, TrainingStep
 from vistr.training.tracking import Kind, Silent, Tracker
-from vistr.training.trainer import Plan, Trainer, is_ended
+from vistr.training.trainer import Trainer, is_ended
 from vistr.weights.checkpoint import Metadata, TrainingState, load_weights, read_checkpoint
 
 # Six clips in batches of one, two a step: three steps an epoch.
-PLAN = Plan(
-    epochs=2,
-    max_steps=None,
-    accumulation_steps=2,
-    dropout=0.1,
+CONFIG = tiny.config(
     seed=3,
-    log_every=2,
-    evaluate_every=1,
-    checkpoint_every=1,
-    save_minutes=60,
+    dropout=0.1,
+    training=Training(epochs=2, accumulation_steps=2),
+    optimizer=Optimizer(1e-3, 1e-4),
+    schedule=StepSchedule(drop_epoch=1, warmup_steps=2),
+    task=Train(log_every=2, save_minutes=60),
 )
 STEPS_AN_EPOCH, NUM_STEPS = 3, 6
+
+
+def changed(section: str, **values: Any) -> Config:
+    """CONFIG with other values in a section."""
+    return replace(CONFIG, **{section: replace(getattr(CONFIG, section), **values)})
 
 
 class Crash(Exception):
@@ -108,7 +113,7 @@ class Setup:
     def run(
         self,
         folder: Path,
-        plan: Plan = PLAN,
+        config: Config = CONFIG,
         *,
         resume: bool = False,
         figures: Mapping[int, float] | None = None,
@@ -130,7 +135,7 @@ class Setup:
                 tracker.scalars(step, ap, "eval", epoch=epoch)
                 return ap | {"ema_AP": 0.75 - ap["AP"]}
 
-            return self.trainer(folder, self.loader(), plan, metadata, tracker=tracker, evaluate=evaluate).run()
+            return self.trainer(folder, self.loader(), config, metadata, tracker=tracker, evaluate=evaluate).run()
 
     def loader(self, shard: tuple[int, int] = (0, 1)) -> ClipLoader:
         """The clips, one a batch."""
@@ -152,7 +157,7 @@ class Setup:
         self,
         folder: Path,
         loader: ClipLoader,
-        plan: Plan,
+        config: Config,
         metadata: Metadata | TrainingState,
         ranks: Ranks | None = None,
         *,
@@ -162,20 +167,18 @@ class Setup:
         """A trainer that goes on from a state."""
         if isinstance(metadata, TrainingState):
             metadata = Metadata({"seed": 7}, list(self.videos.categories), metadata)
-        schedule = Schedule(1e-3, 1e-4, drop_epoch=1, drop_factor=0.1, warmup_steps=2)
         return Trainer(
-            self.model,
-            self.step,
-            self.optimizer,
-            schedule,
-            loader,
-            plan,
-            tracker or Silent(),
-            metadata,
-            folder,
-            "CPU",
-            evaluate,
-            ranks,
+            config,
+            model=self.model,
+            step=self.step,
+            optimizer=self.optimizer,
+            loader=loader,
+            tracker=tracker or Silent(),
+            metadata=metadata,
+            folder=folder,
+            device="CPU",
+            evaluate=evaluate,
+            ranks=ranks,
         )
 
 
@@ -187,7 +190,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     videos = read_ytvis(*find_layout("shapes", folder, "train"))
     model = build_model(tiny.config(num_instances=2, num_decoder_layers=1), len(videos.categories))
     step = tiny.training_step(model)
-    optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1, ema=0.5)
+    optimizer = AdamW(step.parameters, Optimizer(weight_decay=1e-4, clip_norm=0.1), ema=0.5)
     return Setup(videos, model, step, optimizer, {p.name: p.asnumpy().copy() for p in model.get_parameters()})
 
 
@@ -261,7 +264,7 @@ def test_a_run_that_crashed_goes_on_from_its_last_checkpoint(setup: Setup, tmp_p
 
 def test_a_run_saves_as_often_as_it_is_told(setup: Setup, tmp_path: Path, whole: Path) -> None:
     with pytest.raises(Crash):
-        setup.run(tmp_path, replace(PLAN, save_minutes=0), events={5: crash})
+        setup.run(tmp_path, changed("task", save_minutes=0), events={5: crash})
     assert read_checkpoint(tmp_path).metadata.state.step == 4
     setup.run(tmp_path, resume=True)
     assert_same_run(tmp_path, whole)
@@ -309,7 +312,7 @@ def test_a_run_goes_on_inside_an_epoch_with_another_number_of_ranks(setup: Setup
     for position, (rank, size) in enumerate([(0, 1), (0, 2), (1, 2)]):
         state = TrainingState(epoch=1, step_in_epoch=1, step=4, num_ranks=2, clips_in_epoch=2)
         loader = setup.loader(shard=(rank, size))
-        trainer = setup.trainer(tmp_path / str(position), loader, PLAN, state, Ranks(rank, size))
+        trainer = setup.trainer(tmp_path / str(position), loader, CONFIG, state, Ranks(rank, size))
         # Four clips are left of the epoch: two steps of two clips, or one in which both ranks have two.
         assert trainer.total_steps - state.step == {1: 2, 2: 1}[size]
         assert state.num_ranks == size
@@ -322,12 +325,12 @@ def test_a_run_goes_on_inside_an_epoch_with_another_number_of_ranks(setup: Setup
 
 def test_an_older_checkpoint_counted_steps_not_clips(setup: Setup, tmp_path: Path) -> None:
     state = TrainingState(epoch=1, step_in_epoch=1, step=4, num_ranks=2)
-    setup.trainer(tmp_path, setup.loader(), PLAN, state, Ranks())
+    setup.trainer(tmp_path, setup.loader(), CONFIG, state, Ranks())
     assert state.clips_in_epoch == 4
 
 
 def test_a_run_that_ended_early_can_be_prolonged(setup: Setup, tmp_path: Path, whole: Path) -> None:
-    setup.run(tmp_path, replace(PLAN, max_steps=4))
+    setup.run(tmp_path, changed("training", max_steps=4))
     assert [row["step"] for row in rows(tmp_path) if row["kind"] == "eval"] == [3, 4]
     setup.run(tmp_path, resume=True)
     train = [row for row in rows(tmp_path) if row["kind"] == "train"]
@@ -335,7 +338,7 @@ def test_a_run_that_ended_early_can_be_prolonged(setup: Setup, tmp_path: Path, w
 
 
 def test_dropout_follows_the_seed(setup: Setup, tmp_path: Path, whole: Path) -> None:
-    setup.run(tmp_path, replace(PLAN, seed=4, max_steps=1))
+    setup.run(tmp_path, replace(changed("training", max_steps=1), seed=4))
     assert rows(tmp_path)[0]["loss"] != rows(whole)[0]["loss"]
 
 
@@ -362,7 +365,7 @@ def test_the_averaged_weights_are_saved_beside_the_others(whole: Path) -> None:
         np.testing.assert_array_equal(value, trained.get(name, last.model[name]), err_msg=name)
     assert any(not np.array_equal(value, last.model[name]) for name, value in trained.items())
     assert averaged.optimizer == {}
-    assert "optimizer.ema=0.5" in averaged.metadata.origin
+    assert "training.ema=0.5" in averaged.metadata.origin
 
 
 def test_a_loss_that_is_not_finite_names_the_clips_and_keeps_the_checkpoint(setup: Setup, tmp_path: Path) -> None:
@@ -393,7 +396,7 @@ def test_an_overflow_of_half_precision_updates_nothing_and_the_run_goes_on(
         return replace(result, gradients=tuple(g * np.inf for g in result.gradients)) if len(scales) == 2 else result
 
     monkeypatch.setattr(TrainingStep, "__call__", spoiled)
-    setup.run(tmp_path, replace(PLAN, loss_scale=65536, max_steps=3))
+    setup.run(tmp_path, replace(changed("training", max_steps=3), device=Device(precision="fp16")))
     # Two batches a step: the first step overflows, the others go on at half the scale.
     assert scales == [65536] * 2 + [32768] * 4
     train = [row for row in rows(tmp_path) if row["kind"] == "train"]

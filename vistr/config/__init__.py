@@ -7,7 +7,7 @@ from vistr.models.backbones import Backbone, ResNet
 from vistr.models.settings import Transformer
 from vistr.runtime.settings import Device
 from vistr.tasks.settings import Task
-from vistr.training.settings import Optimizer
+from vistr.training.settings import Optimizer, Schedule, Training
 
 __all__ = [
     "PATH_KEYS",
@@ -19,6 +19,8 @@ __all__ = [
     "Loss",
     "Optimizer",
     "ResNet",
+    "Schedule",
     "Task",
+    "Training",
     "Transformer",
 ]

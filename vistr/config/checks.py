@@ -19,17 +19,24 @@ def check(config: Config, *, with_dataset: bool = True) -> None:
     evaluation learns its dataset from the checkpoint, after the configuration is composed.
     """
     check_section(config)
+    _check_warmup(config)
     _check_evaluation_size(config)
     for key in ("resume", "init"):
         if getattr(config, key) is not None and not isinstance(config.task, Train):
             task = config.task.name
             hint = "the weights to use are checkpoint=, those to convert input="
             raise UserError(f"{key}= belongs to task=train and has no effect on task={task}; {hint}.")
-    require_figure(config.task, config.optimize, config.optimizer.ema)
+    require_figure(config.task, config.optimize, config.training.ema)
     config.task.check_inputs(config)
     # The others read nothing of the dataset but its clip size.
     if with_dataset and config.task.name in ("train", "evaluate"):
         check_dataset(config)
+
+
+def _check_warmup(config: Config) -> None:
+    warmup, steps = config.schedule.warmup_steps, config.training.max_steps
+    if steps is not None and warmup >= steps:
+        raise UserError(f"schedule.warmup_steps={warmup} leaves nothing of training.max_steps={steps}.")
 
 
 def _check_evaluation_size(config: Config) -> None:
@@ -52,7 +59,7 @@ def require_figure(task: Task, optimize: str, ema: float | None) -> None:
         hint = f"did you mean {near[0]}?" if near else f"these are {', '.join(plain)}."
         raise UserError(f"optimize={shortened(optimize)} is no figure of task={task.name}: {hint}")
     if optimize.startswith("ema_") and ema is None:
-        raise UserError(f"optimize={optimize} needs averaged weights: set optimizer.ema=, such as 0.999.")
+        raise UserError(f"optimize={optimize} needs averaged weights: set training.ema=, such as 0.999.")
 
 
 def check_dataset(config: Config) -> None:

@@ -26,10 +26,10 @@ from omegaconf.errors import OmegaConfBaseException
 from vistr.config import overrides as typed
 from vistr.config.checks import check
 from vistr.config.command import Sources
-from vistr.config.explanations import explain, no_such_key, unknown_key, without_other_tasks_keys
+from vistr.config.explanations import explain, no_such_key, unknown_key, without_other_options_keys
 from vistr.config.resuming import lay_over, run_of
 from vistr.config.run_names import override_key, register_resolvers
-from vistr.config.schema import OPTIONS, PATH_KEYS, PATH_LIST_KEYS, POLYMORPHIC, Config
+from vistr.config.schema import FOLLOWING, OPTIONS, OVERLAID, PATH_KEYS, PATH_LIST_KEYS, POLYMORPHIC, Config
 from vistr.config.search_path import register_studies
 from vistr.config.stored import keep_from_writing, plain_config
 from vistr.errors import UserError, shortened
@@ -62,10 +62,10 @@ def prepare(sources: Sources | None = None) -> None:
     store.store("schema", schema)
     for group, options in OPTIONS.items():
         for name, option in options.items():
-            section = OmegaConf.structured(option)
-            if group == "task":
-                OmegaConf.set_struct(section, False)  # a study may set keys of its training's: see `_to_dataclasses`
-            store.store(name, section, group=group)
+            node = OmegaConf.merge(OmegaConf.structured(option), FOLLOWING.get((group, name), {}))
+            if group in OVERLAID:
+                OmegaConf.set_struct(node, False)
+            store.store(name, node, group=group)
     register_resolvers()
     register_studies()
 
@@ -179,7 +179,7 @@ def _keep_of_dataset(dataset: DictConfig, before: DictConfig) -> None:
 
 
 def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, list[str]]:
-    without_other_tasks_keys(composed, overrides)
+    without_other_options_keys(composed, overrides)
     unknown = unknown_key(composed)
     if unknown is not None:
         raise UserError(no_such_key(unknown))
@@ -236,7 +236,7 @@ def conversion_errors(overrides: Sequence[str]) -> Iterator[None]:
 
 
 def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
-    without_other_tasks_keys(composed, overrides)
+    without_other_options_keys(composed, overrides)
     key = unknown_key(composed)
     if key is not None:
         raise UserError(no_such_key(key))

@@ -13,11 +13,10 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vistr.config.run_names import override_key
-from vistr.config.schema import Config
+from vistr.config.schema import OPTIONS, OVERLAID, Config
 from vistr.errors import UserError, shortened
 from vistr.files import PROGRAM
 from vistr.knobs import fields_of
-from vistr.tasks.settings import TASKS
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -156,25 +155,28 @@ def unknown_key(composed: DictConfig, at: str = "") -> str | None:
     return None
 
 
-def without_other_tasks_keys(composed: DictConfig, overrides: Sequence[str]) -> None:
-    """Take keys of other tasks out of a composed task's section: a study sets those of its training, for all.
+def without_other_options_keys(composed: DictConfig, overrides: Sequence[str]) -> None:
+    """Take keys of other tasks and schedules out of a composed configuration: a study sets those of its own, for all.
 
     Raises UserError where such a key was typed.
     """
-    task, own = composed.task, get_type_hints(OmegaConf.get_type(composed.task))
     typed = {override_key(one) for one in overrides}
-    for key in [str(key) for key in task if key not in own and type_of(f"task.{key}") is not None]:
-        if f"task.{key}" in typed:
-            raise UserError(_of_another_task(key, task.name))
-        with open_dict(task):
-            del task[key]
+    for group in OVERLAID:
+        section, own = composed[group], get_type_hints(OmegaConf.get_type(composed[group]))
+        for key in [str(key) for key in section if key not in own and type_of(f"{group}.{key}") is not None]:
+            if f"{group}.{key}" in typed:
+                raise UserError(_of_another_option(group, key, section.name))
+            with open_dict(section):
+                del section[key]
 
 
-def _of_another_task(key: str, task: str) -> str:
-    fields = {one.name: field for one in TASKS.values() for field in dataclasses.fields(one) if field.name == key}
-    theirs = " and ".join(f"task={name}" for name in fields)
-    hints = [field.metadata["instead"] for field in fields.values() if field.metadata.get("instead")]
-    return f"{key}= belongs to {theirs} and has no effect on task={task}{'; ' * bool(hints)}{''.join(hints[:1])}."
+def _of_another_option(group: str, key: str, chosen: str) -> str:
+    every = [(name, field) for name, one in OPTIONS[group].items() for field in dataclasses.fields(one)]
+    fields = {name: field for name, field in every if field.name == key}
+    theirs = " and ".join(f"{group}={name}" for name in fields)
+    hint = next((f"; {field.metadata['instead']}" for field in fields.values() if field.metadata.get("instead")), "")
+    word = key if group == "task" else f"{group}.{key}"
+    return f"{word}= belongs to {theirs} and has no effect on {group}={chosen}{hint}."
 
 
 def type_of(key: str) -> Any:

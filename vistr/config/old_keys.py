@@ -10,9 +10,15 @@ from vistr.tasks.settings import TASKS
 _AT_ROOT = ("checkpoint", "input", "output", "format", "annotations", "results", "runs")
 _BARE = (*_AT_ROOT, "min_score", "max_tracks", "categories", "overlay", "frames_per_second")
 # What a key that is typed means.
-ALIASES = {key: f"task.{key}" for key in _BARE} | {"experiment": "experiments"}
+_TRAINING = ("epochs", "batch_size", "accumulation_steps", "max_steps", "ema")
+_SCHEDULE = ("drop_epoch", "drop_factor", "warmup_steps")
+_OF_OPTIMIZER = {
+    **{f"optimizer.{key}": f"training.{key}" for key in _TRAINING},
+    **{f"optimizer.{key}": f"schedule.{key}" for key in _SCHEDULE},
+}
+ALIASES = {key: f"task.{key}" for key in _BARE} | {"experiment": "experiments"} | _OF_OPTIMIZER
 # Where a stored key is now.
-_MOVED = {key: f"task.{key}" for key in _AT_ROOT}
+_MOVED = {key: f"task.{key}" for key in _AT_ROOT} | _OF_OPTIMIZER
 
 
 def renamed(override: str) -> str:
@@ -37,7 +43,8 @@ def _move(saved: dict[str, Any], old: list[str], new: list[str]) -> None:
     if not isinstance(owner, dict) or old[-1] not in owner:
         return
     value, target = owner.pop(old[-1]), saved.setdefault(new[0], {})
-    if value is not None and isinstance(target, dict):
+    # Inputs that a task does not have were null.
+    if (value is not None or new[0] != "task") and isinstance(target, dict):
         target.setdefault(new[-1], value)
 
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from vistr.config.explanations import is_known
 from vistr.config.old_keys import migrated, renamed
 from vistr.config.run_names import override_key
-from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS
+from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS, POLYMORPHIC
 from vistr.config.stored import keep_from_writing, leaves, own_references, plain_config, read_yaml
 from vistr.errors import UserError, shortened
 from vistr.files import PROGRAM, is_file, is_folder, replacing
@@ -91,7 +91,10 @@ def lay_over(
     new: dict[str, Any] = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]
     typed = {override_key(override): override for override in overrides}
     for key in typed:
-        OmegaConf.update(settings, key, _value(new, key))
+        if key in POLYMORPHIC:
+            settings[key] = composed[key]  # with its class
+        else:
+            OmegaConf.update(settings, key, _value(new, key))
     keep_from_writing(settings, composed, typed)
     recorded = recorded_overrides(folder)
     strange = [one for one in recorded if not is_known(override_key(one))]

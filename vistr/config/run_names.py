@@ -55,10 +55,11 @@ def job_name(overrides: Sequence[str], constant: Sequence[str]) -> str:
 
 
 def register_resolvers() -> None:
-    """Teach OmegaConf the names conf/ builds folders and the page of --help from."""
+    """Teach OmegaConf the names that configurations build folders, the page of --help and drop_epoch from."""
     OmegaConf.register_new_resolver("user_path", os.path.expanduser, replace=True)
     OmegaConf.register_new_resolver("run_name", _resolve_run_name, replace=True)
     OmegaConf.register_new_resolver("job_name", _resolve_job_name, replace=True)
+    OmegaConf.register_new_resolver("two_thirds", lambda number: max(1, round(number * 2 / 3)), replace=True)
     OmegaConf.register_new_resolver("tasks_help", _tasks_help, replace=True)
 
 

@@ -12,7 +12,7 @@ from vistr.models.backbones import BACKBONES, Backbone, ResNet
 from vistr.models.settings import SEQUENCE_HEADS, TRANSFORMERS, Transformer
 from vistr.runtime.settings import Device
 from vistr.tasks.settings import TASKS, Task, Train
-from vistr.training.settings import Optimizer
+from vistr.training.settings import SCHEDULES, Optimizer, Schedule, StepSchedule, Training
 
 
 @dataclass
@@ -34,7 +34,9 @@ class Config:
     transformer: Transformer = field(default_factory=Transformer)
     dataset: Dataset = field(default_factory=Dataset)
     loss: Loss = field(default_factory=Loss)
+    training: Training = field(default_factory=Training)
     optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=StepSchedule)
     task: Task = field(default_factory=Train)
     device: Device = field(default_factory=Device)
 
@@ -45,12 +47,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "transformer": TRANSFORMERS,
     "dataset/augmentation": {"paper": Augmentation},
     "loss": {"paper": Loss},
+    "training": {"paper": Training},
     "optimizer": {"adamw": Optimizer},
+    "schedule": SCHEDULES,
     "task": TASKS,
     "device": {"auto": Device},
 }
+# Options' keys that follow from others unless they are set.
+FOLLOWING = {("schedule", "step"): {"drop_epoch": "${two_thirds:${training.epochs}}"}}
 # The sections whose options are of several classes, each with its own keys; `name` says which.
-POLYMORPHIC = ("backbone", "task")
+POLYMORPHIC = ("backbone", "schedule", "task")
+
+# Those of them of which a study may set keys that the option typed beside it does not have: they mean nothing then.
+OVERLAID = ("schedule", "task")
 
 
 def section_class(section: str, name: Any) -> type:

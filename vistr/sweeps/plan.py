@@ -60,7 +60,7 @@ def _require_figure(composed: DictConfig) -> None:
     vain."""
     content: dict[str, Any] = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]
     task, optimize, dataset = content["task"]["name"], str(content["optimize"]), content["dataset"]
-    require_figure(TASKS[task], optimize, content["optimizer"]["ema"])
+    require_figure(TASKS[task], optimize, content["training"]["ema"])
     if "optuna" not in str(content["hydra"]["sweeper"].get("_target_")):
         return
     if optimize not in TASKS[task].figures:

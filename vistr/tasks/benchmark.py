@@ -35,7 +35,7 @@ from vistr.runtime.subprocess_call import answer_request, ask_apart
 from vistr.tasks import prediction
 from vistr.tasks.compile_ahead import compile_ahead, first_step
 from vistr.tasks.settings import Benchmark
-from vistr.tasks.training_parts import first_batch, make_optimizer, make_schedule
+from vistr.tasks.training_parts import first_batch, make_optimizer
 from vistr.training.step import TrainingStep
 from vistr.weights.checkpoint import load_weights, read_checkpoint
 
@@ -216,9 +216,7 @@ def train_some(config: Config, model: VisTR, clips: ClipLoader) -> measuring.Ste
     step = TrainingStep(model, config.loss)
     optimizer = make_optimizer(config, model, step)
     noise = partial(step_noise, config.transformer.dropout, config.seed)
-    return measuring.time_training(
-        step, optimizer, make_schedule(config).rates(0, 0), clips, noise, Benchmark.of(config).repeats
-    )
+    return measuring.time_training(step, optimizer, config.optimizer.rates, clips, noise, Benchmark.of(config).repeats)
 
 
 def frame_size(config: Config) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from vistr.runtime.device import peak_memory_gb, use_device
 from vistr.runtime.graph import Graph, num_compiled
 from vistr.runtime.graph_cache import digest
 from vistr.runtime.subprocess_call import answer_request, ask_apart
-from vistr.tasks.training_parts import make_optimizer, make_schedule
+from vistr.tasks.training_parts import make_optimizer
 from vistr.training.step import TrainingStep
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def first_step(config: Config, first: Batch) -> list[Work]:
 
 def every_step(config: Config, training: Sequence[Size], evaluation: Sequence[Size]) -> list[Work]:
     """All graphs that a run can meet whose clips are padded to these sizes."""
-    clips = config.optimizer.batch_size
+    clips = config.training.batch_size
     # A batch is padded to the highest and the widest of its clips.
     heights, widths = ({size[axis] for size in training} for axis in (0, 1))
     batches = sorted(product(heights, widths)) if clips > 1 else list(training)
@@ -149,7 +149,7 @@ def compile_work(request: dict[str, Any], _: Path) -> dict[str, Any]:
 def compile_update(config: Config, model: VisTR, step: TrainingStep) -> None:
     """Compile the optimizer first, and be rid of its moments, which MindSpore keeps with their graphs."""
     optimizer = make_optimizer(config, model, step)
-    optimizer.step([Tensor(np.zeros(p.shape, np.float32)) for p in step.parameters], make_schedule(config).rates(0, 0))
+    optimizer.step([Tensor(np.zeros(p.shape, np.float32)) for p in step.parameters], config.optimizer.rates)
     for moment in optimizer.moments():
         moment.assign_value(Tensor(np.zeros(1, np.float32)))
 

@@ -20,7 +20,7 @@ from vistr.runtime.memory import release
 from vistr.runtime.subprocess_call import answer_request
 from vistr.tasks.compile_ahead import empty_batch
 from vistr.tasks.settings import Rehearse
-from vistr.tasks.training_parts import make_optimizer, make_schedule
+from vistr.tasks.training_parts import make_optimizer
 from vistr.training.step import TrainingStep
 
 NUM_CATEGORIES = 40
@@ -36,9 +36,9 @@ def measure_steps(request: dict[str, Any], _: Path) -> dict[str, Any]:
     model = build_model(config, NUM_CATEGORIES)
     step = TrainingStep(model, config.loss)
     optimizer = make_optimizer(config, model, step)
-    rates, scale = make_schedule(config).rates(0, 0), config.device.first_loss_scale or 1.0
+    rates, scale = config.optimizer.rates, config.device.first_loss_scale or 1.0
     noise = step_noise(config.transformer.dropout, config.seed, 0)
-    clips, repeats = config.optimizer.batch_size, Rehearse.of(config).repeats
+    clips, repeats = config.training.batch_size, Rehearse.of(config).repeats
 
     def train(height: int, width: int, num_objects: int) -> Callable[[], None]:
         batch = empty_batch(clips, config.num_frames, height, width, num_objects * clips)

@@ -54,7 +54,7 @@ def run(config: Config) -> dict[str, float]:
     task = Rehearse.of(config)
     height, width = (multiple(side, config.dataset.size_divisor) for side in (task.height, task.width))
     objects = task.objects or sorted({min(n, config.num_instances) for n in (1, 4, config.num_instances)})
-    size = f"{config.num_frames} frames of {height}x{width}, batch {config.optimizer.batch_size}"
+    size = f"{config.num_frames} frames of {height}x{width}, batch {config.training.batch_size}"
     network = f"{config.backbone.name}, {size}, {config.device.precision}"
     logger.info("rehearsing %s on kernels that do nothing; compiling takes minutes", network)
     device = replace(config.device, target="gpu", id=0, keep_graphs=False)

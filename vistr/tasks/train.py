@@ -24,12 +24,9 @@ from vistr.tasks.prediction import clip_sizes
 from vistr.tasks.reporting import defined, evaluate_videos, run_settings, say_where_things_are, typed_values
 from vistr.tasks.sources import reading, training_videos
 from vistr.tasks.training_parts import (
-    clips_a_step,
     first_batch,
     make_loader,
     make_optimizer,
-    make_plan,
-    make_schedule,
 )
 from vistr.training.step import TrainingStep
 from vistr.training.tracking import open_tracker
@@ -48,7 +45,7 @@ def run(config: Config) -> dict[str, float]:
     device = use_device(config.device.target, config.device.id)
     ranks = join(device)
     if ranks.size > 1:
-        logger.info("%d processes, %d clips a step", ranks.size, clips_a_step(config) * ranks.size)
+        logger.info("%d processes, %d clips a step", ranks.size, config.training.clips_per_step * ranks.size)
     initial = None if config.init is None else read_initial(config.init)
     if initial is not None:
         require_fitting(initial, config)
@@ -63,7 +60,7 @@ def run(config: Config) -> dict[str, float]:
     @cache
     def first() -> Batch:
         # What one process alone would start with: all ranks take the first clips of all.
-        return first_batch(make_loader(config, videos, batch_size=config.optimizer.batch_size * ranks.size))
+        return first_batch(make_loader(config, videos, batch_size=config.training.batch_size * ranks.size))
 
     def works() -> list[Work]:
         every = works_of(config, videos, judged) if device == "GPU" else []
@@ -111,18 +108,17 @@ def run(config: Config) -> dict[str, float]:
             return figures
 
         trainer = Trainer(
-            model,
-            step,
-            optimizer,
-            make_schedule(config),
-            loader,
-            make_plan(config),
-            tracker,
-            metadata,
-            folder,
-            device,
-            evaluate,
-            ranks,
+            config,
+            model=model,
+            step=step,
+            optimizer=optimizer,
+            loader=loader,
+            tracker=tracker,
+            metadata=metadata,
+            folder=folder,
+            device=device,
+            evaluate=evaluate,
+            ranks=ranks,
         )
         figures = trainer.run()
         shown = {

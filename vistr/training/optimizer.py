@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import mindspore as ms
@@ -20,29 +19,12 @@ from vistr.runtime.host_channel import LOST
 from vistr.runtime.memory import release
 from vistr.runtime.parallel import Ranks, pieces
 from vistr.training.moving_average import MovingAverage
+from vistr.training.settings import Optimizer
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 # Elements that are updated at a time, 32 MB of them.
 GROUP_SIZE = 8_000_000
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Learning rates over the training: a linear warm-up, then a step down."""
-
-    learning_rate: float
-    backbone_learning_rate: float
-    drop_epoch: int
-    drop_factor: float
-    warmup_steps: int = 0
-
-    def rates(self, epoch: int, step: int) -> tuple[float, float]:
-        """Learning rates of the backbone and of the rest, at a step counted from 0 in an epoch counted from 0."""
-        factor = self.drop_factor if epoch >= self.drop_epoch else 1.0
-        if step < self.warmup_steps:
-            factor *= (step + 1) / self.warmup_steps
-        return self.backbone_learning_rate * factor, self.learning_rate * factor
 
 
 _flat = ops.MultitypeFuncGraph("flat")
@@ -152,19 +134,18 @@ class AdamW:
     def __init__(
         self,
         parameters: Sequence[Parameter],
+        settings: Optimizer,
         *,
-        weight_decay: float,
-        clip_norm: float,
         ema: float | None = None,
         graphs: GraphCache | None = None,
         ranks: Ranks | None = None,
     ) -> None:
         self.average = None if ema is None else MovingAverage(parameters, ema)
-        self.clip_norm = clip_norm
+        self.clip_norm = settings.clip_norm
         # A CPU's threads compute while this one waits for a value; a GPU computes anyhow.
         self.waits = ms.get_context("device_target") == "CPU"
         self.places = pieces([p.size for p in parameters], GROUP_SIZE)
-        self.groups = [Group([parameters[i] for i in places], weight_decay, graphs) for places in self.places]
+        self.groups = [Group([parameters[i] for i in places], settings.weight_decay, graphs) for places in self.places]
         self.ranks = ranks or Ranks()
         self.all_reduce = self.ranks.all_reduce()
         self.compiled = False

@@ -7,11 +7,12 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mindspore import Tensor
 
+from vistr.config import Config
 from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
 from vistr.errors import UserError
@@ -25,8 +26,9 @@ from vistr.runtime.graph import num_compiled
 from vistr.runtime.memory import release
 from vistr.runtime.parallel import Ranks
 from vistr.runtime.signals import stop_requests
+from vistr.tasks.settings import Train
 from vistr.training.mask_step import add
-from vistr.training.optimizer import AdamW, Schedule
+from vistr.training.optimizer import AdamW
 from vistr.training.progress import Progress
 from vistr.training.scaling import LossScale
 from vistr.training.step import TrainingStep
@@ -34,25 +36,6 @@ from vistr.training.tracking import Tracker
 from vistr.weights.checkpoint import Metadata, TrainingState, save_checkpoint
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to train and how often to do what; epochs and steps are the optimizer's.
-
-    `loss_scale` is half precision's first, None for float32.
-    """
-
-    epochs: int
-    max_steps: int | None
-    accumulation_steps: int
-    dropout: float
-    seed: int
-    log_every: int
-    evaluate_every: int
-    checkpoint_every: int
-    save_minutes: float
-    loss_scale: float | None = None
 
 
 class Trainer:
@@ -64,12 +47,12 @@ class Trainer:
 
     def __init__(
         self,
+        config: Config,
+        *,
         model: VisTR,
         step: TrainingStep,
         optimizer: AdamW,
-        schedule: Schedule,
         loader: ClipLoader,
-        plan: Plan,
         tracker: Tracker,
         metadata: Metadata,
         folder: Path,
@@ -77,25 +60,27 @@ class Trainer:
         evaluate: Callable[[int, int], dict[str, float]],
         ranks: Ranks | None = None,
     ) -> None:
-        self.model, self.step, self.optimizer, self.schedule = model, step, optimizer, schedule
-        self.loader, self.plan, self.tracker, self.metadata = loader, plan, tracker, metadata
+        self.model, self.step, self.optimizer, self.loader = model, step, optimizer, loader
+        self.config, self.training, self.task = config, config.training, Train.of(config)
+        self.tracker, self.metadata = tracker, metadata
         self.folder, self.device, self.evaluate = folder / "checkpoints", device, evaluate
         self.state: TrainingState = metadata.state
         self.ranks = ranks or Ranks()
-        self.clips_a_step = loader.batch_size * plan.accumulation_steps
+        self.clips_a_step = loader.batch_size * self.training.accumulation_steps
         if self.state.clips_in_epoch is None:
             self.state.clips_in_epoch = self.seen_after(self.state.step_in_epoch, self.state.num_ranks)
         self.state.num_ranks = self.ranks.size
-        self.scale = LossScale(metadata.state, plan.loss_scale)
-        steps_left = (plan.epochs - self.state.epoch - 1) * math.ceil(len(loader) / plan.accumulation_steps)
-        steps_left += math.ceil(loader.num_batches(self.state.clips_in_epoch) / plan.accumulation_steps)
-        self.total_steps = min(self.state.step + steps_left, plan.max_steps or math.inf)
-        self.progress = Progress(num_epochs=plan.epochs, total_steps=int(self.total_steps), start_step=self.state.step)
+        self.scale = LossScale(metadata.state, config.device.first_loss_scale)
+        group, epochs = self.training.accumulation_steps, self.training.epochs
+        steps_left = (epochs - self.state.epoch - 1) * math.ceil(len(loader) / group)
+        steps_left += math.ceil(loader.num_batches(self.state.clips_in_epoch) / group)
+        self.total_steps = int(min(self.state.step + steps_left, self.training.max_steps or math.inf))
+        self.progress = Progress(num_epochs=epochs, total_steps=self.total_steps, start_step=self.state.step)
         self.saved_at = time.monotonic()
         self.saved_step = -1
 
     def run(self) -> dict[str, float]:
-        """Train to the end of the plan; returns the last figures of the held-out videos.
+        """Train to the end; returns the last figures of the held-out videos.
 
         Raises KeyboardInterrupt, after saving, where the user or the system asks to stop, and UserError where the
         loss is not finite.
@@ -113,12 +98,12 @@ class Trainer:
 
     def run_epoch(self, stop_requested: Callable[[], bool]) -> None:
         """What is left of the present epoch."""
-        state, plan = self.state, self.plan
+        state = self.state
         batches = self.loader.epoch(state.epoch, state.clips_in_epoch or 0)
         try:
             while state.step < self.total_steps:
                 waiting = time.perf_counter()
-                group = list(itertools.islice(batches, plan.accumulation_steps))
+                group = list(itertools.islice(batches, self.training.accumulation_steps))
                 if not group:
                     return
                 self.optimize(group, time.perf_counter() - waiting)
@@ -128,15 +113,15 @@ class Trainer:
                     again = f"{PROGRAM} resume={self.folder.parent}"
                     logger.info("stopped after step %d; to go on: %s", state.step, again)
                     raise KeyboardInterrupt
-                if time.monotonic() - self.saved_at > plan.save_minutes * 60:
+                if time.monotonic() - self.saved_at > self.task.save_minutes * 60:
                     self.save("last")
         finally:
             batches.close()
 
     def optimize(self, group: Sequence[Batch], waited: float) -> None:
         """One optimizer step over a group of batches, recorded."""
-        state, plan = self.state, self.plan
-        rates = self.schedule.rates(state.epoch, state.step)
+        state = self.state
+        rates = self.config.schedule.rates(self.config.optimizer, state.epoch, state.step, self.total_steps)
         losses, gradients, seconds = self.accumulate(group)
         if not math.isfinite(losses["loss"]):
             raise UserError(self.explain_not_finite(group, "loss", losses["loss"]))
@@ -170,7 +155,7 @@ class Trainer:
             values["loss_scale"] = scale
         values |= {f"seconds_{part}": spent for part, spent in seconds.items()}
         self.tracker.scalars(state.step, values, "train", epoch=state.epoch + 1)
-        if state.step % plan.log_every == 0 or state.step in (1, self.total_steps):
+        if state.step % self.task.log_every == 0 or state.step in (1, self.total_steps):
             shown = {name: losses[name] for name in ("loss", *LOSSES)}
             self.progress.log(state.epoch + 1, shown, learning_rate=rates[1], grad_norm=norm, memory_gb=memory)
 
@@ -180,15 +165,15 @@ class Trainer:
         The losses are those of all ranks, the gradients are this one's.
         """
         ranks = self.ranks
-        weights = (self.model.num_instances, self.step.loss_settings.no_object_weight)
+        weights = (self.model.num_instances, self.config.loss.no_object_weight)
         normalisers = group_normalisers(group, *weights, ranks=ranks)
         gradients: Sequence[Tensor] = ()
         losses: dict[str, float] = {}
         seconds: dict[str, float] = {}
         for i, batch in enumerate(group):
             # Every batch of a group, and every rank, draws its own noise.
-            draw = (self.state.step * self.plan.accumulation_steps + i) * ranks.size + ranks.rank
-            noise = step_noise(self.plan.dropout, self.plan.seed, draw)
+            draw = (self.state.step * self.training.accumulation_steps + i) * ranks.size + ranks.rank
+            noise = step_noise(self.config.transformer.dropout, self.config.seed, draw)
             result = self.step(batch, noise, normalisers, self.scale.value)
             gradients = add(gradients, result.gradients)
             for total, part in ((losses, result.losses), (seconds, result.seconds)):
@@ -200,16 +185,16 @@ class Trainer:
         return losses, gradients, seconds
 
     def end_epoch(self) -> None:
-        """Evaluate and save as the plan says; at the end of the training in any case.
+        """Evaluate and save as configured; at the end of the training in any case.
 
         Whatever interrupts this (a kill, a full disk) is made again by a resume: "last" is saved before the evaluation
         as of a run that has its epoch to end yet, and again, as of one that has ended it, when all else is there.
         """
-        state, plan = self.state, self.plan
+        state = self.state
         over = state.step >= self.total_steps
         complete = self.loader.num_batches(state.clips_in_epoch or 0) == 0
         epoch = state.epoch + 1
-        evaluates = over or (complete and epoch % plan.evaluate_every == 0)
+        evaluates = over or (complete and epoch % self.task.evaluate_every == 0)
         with self.progress.aside():
             if evaluates and self.saved_step != state.step:
                 self.save("last")
@@ -226,7 +211,7 @@ class Trainer:
                     state.best_ema = figures["ema_AP"]
                     self.save_average("best_ema")
             self.save_average("last_ema")
-            if complete and plan.checkpoint_every and epoch % plan.checkpoint_every == 0:
+            if complete and self.task.checkpoint_every and epoch % self.task.checkpoint_every == 0:
                 self.save(f"epoch_{epoch:03d}")
             self.save("last")
 
@@ -243,7 +228,7 @@ class Trainer:
         if average is None or not self.ranks.first:
             return
         figures = {key[4:]: value for key, value in self.metadata.metrics.items() if key.startswith("ema_")}
-        origin = f"moving average of the weights, optimizer.ema={average.decay}"
+        origin = f"moving average of the weights, training.ema={average.decay}"
         with average.in_place():
             described = replace(self.metadata, metrics=figures, origin=origin)
             save_checkpoint(self.folder / f"{name}.safetensors", self.model, described, {})

@@ -77,7 +77,7 @@ def resume(folder: Path) -> Maker:
     from vistr.config.compose import load_config, to_dict
     from vistr.config.resuming import write_settings
 
-    typed = ["experiments=tiny", "num_frames=2", "optimizer.epochs=19", "dataset.root=data", "seed=${num_frames}"]
+    typed = ["experiments=tiny", "num_frames=2", "training.epochs=19", "dataset.root=data", "seed=${num_frames}"]
     settings = {**to_dict(load_config(typed[:-1])), "overrides": typed}
     write_settings(folder, settings)
     new = {"settings.yaml": (folder / "settings.yaml").read_bytes()}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
 
 from vistr.config.schema import Config
 from vistr.config.sizes import evaluation_size
+from vistr.data.readers import READERS, reader_of
 from vistr.errors import UserError, shortened
 from vistr.knobs import check_section
-from vistr.tasks.settings import Task, Train, require_file
+from vistr.tasks.settings import Task, Train
 
 
 def check(config: Config, *, with_dataset: bool = True) -> None:
@@ -65,26 +65,8 @@ def require_figure(task: Task, optimize: str, ema: float | None) -> None:
 def check_dataset(config: Config) -> None:
     """UserError where the dataset's files are not named or not there, or its split has no videos."""
     dataset = config.dataset
-    explicit = [key for key in ("annotations", "images") if getattr(dataset, key) is not None]
-    if len(explicit) == 1:
-        raise UserError(
-            f"dataset.{explicit[0]}= alone is not enough: give both dataset.annotations= and dataset.images=."
-        )
-    if dataset.name == "custom" and not explicit:
-        raise UserError(
-            "dataset=custom needs dataset.annotations=<file.json> and dataset.images=<folder of the videos' frames>."
-        )
-    if explicit:
-        file, folder = str(dataset.annotations), str(dataset.images)
-        require_file("dataset.annotations", file, "the annotation file")
-        if not Path(folder).is_dir():
-            raise UserError(f"dataset.images={folder}: there is no such folder (the folder of the videos' frames).")
-    elif dataset.name != "shapes":
-        if not dataset.root:
-            raise UserError(f"dataset={dataset.name} needs dataset.root=, the folder {dataset.name} lies in.")
-        if not Path(dataset.root).is_dir():
-            raise UserError(f"dataset.root={dataset.root}: there is no such folder (the one {dataset.name} lies in).")
-    if dataset.name in ("shapes", "custom") and dataset.split in ("valid", "test"):
+    reader_of(dataset).require(dataset)
+    if dataset.split not in ("holdout", *READERS[dataset.name].splits):
         raise UserError(f"dataset.split={dataset.split}: {dataset.name} has no such split, only holdout and train.")
     if config.task.name == "evaluate" and dataset.split == "holdout" and dataset.holdout == 0:
         raise UserError(

@@ -32,6 +32,7 @@ from vistr.config.run_names import override_key, register_resolvers
 from vistr.config.schema import FOLLOWING, OPTIONS, OVERLAID, PATH_KEYS, PATH_LIST_KEYS, POLYMORPHIC, Config
 from vistr.config.search_path import register_studies
 from vistr.config.stored import keep_from_writing, plain_config
+from vistr.data.readers import READERS
 from vistr.errors import UserError, shortened
 from vistr.files import CONF
 from vistr.hub import is_remote
@@ -175,7 +176,7 @@ def _keep_of_dataset(dataset: DictConfig, before: DictConfig) -> None:
         dataset.short_side, dataset.long_side = before.short_side, before.long_side
     if before.split == "valid":
         # A network that was trained elsewhere: nothing here was held out for it.
-        dataset.split = "train" if dataset.name in ("shapes", "custom") else "valid"
+        dataset.split = "valid" if "valid" in READERS[dataset.name].splits else "train"
 
 
 def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vistr.data.readers import READERS
 from vistr.errors import UserError
 from vistr.knobs import knob
 
@@ -33,7 +34,7 @@ class Augmentation:
 class Dataset:
     """Where the videos are, which of them are held out, and how clips are cut from them."""
 
-    name: str = knob("shapes", choices=("ytvis2019", "ytvis2021", "ovis", "custom", "shapes"))
+    name: str = knob("shapes", choices=tuple(READERS))
     root: str | None = knob(None, path="one")  # the dataset's folder; its layout is found. Where shapes are generated
     annotations: str | None = knob(None, path="one")  # or the annotation file and
     images: str | None = knob(None, path="one")  # the folder of the videos' frames themselves

@@ -5,34 +5,21 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from vistr.config import Config
 from vistr.config.checks import check_dataset
 from vistr.data.categories import are_unnamed
-from vistr.data.layouts import Split, find_layout
+from vistr.data.readers import reader_of
 from vistr.data.samples import check_sizes
-from vistr.data.settings import generated_videos
-from vistr.data.shapes import write_shapes
 from vistr.data.splits import hold_out
 from vistr.data.videos import Category, VideoSet, check_images
-from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
 from vistr.runtime.parallel import Ranks
 
 
-def is_generated(config: Config) -> bool:
-    """Whether the videos are made before they are read."""
-    return config.dataset.name == "shapes" and not _are_named(config)
-
-
-def _are_named(config: Config) -> bool:
-    return config.dataset.annotations is not None and config.dataset.images is not None
-
-
 def reading(config: Config, ranks: Ranks) -> AbstractContextManager[None]:
     """For reading the videos on several ranks: all at once, but the first ahead where videos have to be made."""
-    return ranks.first_ahead() if is_generated(config) else nullcontext()
+    return ranks.first_ahead() if reader_of(config.dataset).writes else nullcontext()
 
 
 def open_split(config: Config, split: str) -> VideoSet:
@@ -41,15 +28,7 @@ def open_split(config: Config, split: str) -> VideoSet:
     UserError where the configuration does not say where they lie, or they are not there.
     """
     check_dataset(config)
-    dataset = config.dataset
-    if _are_named(config):
-        files = (Path(cast(str, dataset.annotations)), Path(cast(str, dataset.images)))
-    elif is_generated(config):
-        folder = write_shapes(Path(cast(str, dataset.root)), **generated_videos(dataset))
-        files = find_layout("shapes", folder, "train")
-    else:
-        files = find_layout(dataset.name, Path(cast(str, dataset.root)), cast(Split, split))
-    video_set = read_ytvis(*files)
+    video_set = reader_of(config.dataset).read(config.dataset, split)
     check_images(video_set)
     check_sizes(video_set)
     return video_set

@@ -1,0 +1,100 @@
+"""The kinds of datasets: what each needs, which splits it has, and how its videos are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from vistr.errors import UserError
+
+if TYPE_CHECKING:
+    from vistr.data.layouts import Split
+    from vistr.data.settings import Dataset
+    from vistr.data.videos import VideoSet
+
+
+class Released:
+    """A known release in the YouTube-VIS format below dataset.root, whose layout is found."""
+
+    splits: tuple[str, ...] = ("train", "valid", "test")
+    """Those it has, beside the videos that are held out of "train"."""
+    writes = False
+    """Whether the videos are made before they are read."""
+
+    def require(self, dataset: Dataset) -> None:
+        """Raise a UserError where what is read is not named, or not there."""
+        if not dataset.root:
+            raise UserError(f"dataset={dataset.name} needs dataset.root=, the folder {dataset.name} lies in.")
+        if not Path(dataset.root).is_dir():
+            raise UserError(f"dataset.root={dataset.root}: there is no such folder (the one {dataset.name} lies in).")
+
+    def read(self, dataset: Dataset, split: str) -> VideoSet:
+        """The videos of a split."""
+        from vistr.data.layouts import find_layout
+        from vistr.data.ytvis import read_ytvis
+
+        return read_ytvis(*find_layout(dataset.name, Path(str(dataset.root)), cast("Split", split)))
+
+
+class Named(Released):
+    """An annotation file in the YouTube-VIS format and a folder of frames, which the settings name themselves."""
+
+    splits = ("train",)
+
+    def require(self, dataset: Dataset) -> None:
+        """Raise a UserError where one of the two is not named, or not there."""
+        given = [key for key in ("annotations", "images") if getattr(dataset, key) is not None]
+        if len(given) == 1:
+            raise UserError(
+                f"dataset.{given[0]}= alone is not enough: give both dataset.annotations= and dataset.images=."
+            )
+        if not given:
+            what = "dataset.annotations=<file.json> and dataset.images=<folder of the videos' frames>"
+            raise UserError(f"dataset={dataset.name} needs {what}.")
+        file, folder = Path(str(dataset.annotations)), Path(str(dataset.images))
+        if not file.is_file():
+            wrong = "this is a folder, name the file in it" if file.is_dir() else "there is no such file"
+            raise UserError(f"dataset.annotations={file}: {wrong} (the annotation file).")
+        if not folder.is_dir():
+            raise UserError(f"dataset.images={folder}: there is no such folder (the folder of the videos' frames).")
+
+    def read(self, dataset: Dataset, split: str) -> VideoSet:
+        """All videos of the file."""
+        from vistr.data.ytvis import read_ytvis
+
+        return read_ytvis(Path(str(dataset.annotations)), Path(str(dataset.images)))
+
+
+class Generated(Released):
+    """Moving shapes with exact truth, generated below dataset.root."""
+
+    splits, writes = ("train",), True
+
+    def require(self, dataset: Dataset) -> None:
+        """Nothing is needed."""
+
+    def read(self, dataset: Dataset, split: str) -> VideoSet:
+        """The videos, which are written unless they are there."""
+        from vistr.data.layouts import find_layout
+        from vistr.data.settings import generated_videos
+        from vistr.data.shapes import write_shapes
+        from vistr.data.ytvis import read_ytvis
+
+        folder = write_shapes(Path(str(dataset.root)), **generated_videos(dataset))
+        return read_ytvis(*find_layout(dataset.name, folder, "train"))
+
+
+READERS: dict[str, Released] = {
+    "shapes": Generated(),
+    "ytvis2019": Released(),
+    "ytvis2021": Released(),
+    "ovis": Released(),
+    "custom": Named(),
+}
+"""Every dataset by the name of its option; conf/dataset/<name>.yaml says what it sets."""
+
+
+def reader_of(dataset: Dataset) -> Released:
+    """What reads the videos that the settings name."""
+    named = dataset.annotations is not None or dataset.images is not None
+    return Named() if named else READERS[dataset.name]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, ops
 
+import vistr.losses.criterion
 from tests import reference
 from tests.numeric import random
 from vistr.losses.criterion import (
@@ -113,9 +112,14 @@ def test_cross_entropy_of_every_query() -> None:
     np.testing.assert_allclose(negative_log_likelihood(Tensor(logits), Tensor(classes)).asnumpy(), expected, rtol=1e-5)
 
 
-def test_every_loss_has_a_weight_in_the_settings_and_every_weight_a_loss() -> None:
-    weights = {field.name.removesuffix("_weight") for field in fields(Loss) if field.name.endswith("_weight")}
-    assert weights == {*LOSSES, "no_object"}
+def test_a_loss_without_a_weight_and_a_weight_without_a_loss_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    Criterion(Loss())
+    monkeypatch.setattr(vistr.losses.criterion, "LOSSES", (*LOSSES, "tversky"))
+    with pytest.raises(AttributeError, match="tversky_weight"):
+        Criterion(Loss())
+    monkeypatch.setattr(vistr.losses.criterion, "LOSSES", tuple(name for name in LOSSES if name != "dice"))
+    with pytest.raises(ValueError, match="dice_weight"):
+        Criterion(Loss())
 
 
 def test_a_new_mask_loss_is_weighted_and_named_by_its_line_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:

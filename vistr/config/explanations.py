@@ -13,7 +13,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vistr.config.run_names import override_key
-from vistr.config.schema import OPTIONS, OVERLAID, Config
+from vistr.config.schema import OPTIONS, OVERLAID, POLYMORPHIC, Config
 from vistr.errors import UserError, shortened
 from vistr.files import PROGRAM
 from vistr.knobs import fields_of
@@ -130,6 +130,8 @@ def no_such_key(key: str, source: str = "") -> str:
     """The sentence for a key the schema lacks, with the nearest one it has."""
     sections = dict(_sections(Config))
     section, _, last = key.rpartition(".")
+    if (theirs := _options_with(section, last)) and type_of(key) is not None:
+        return f"{shortened(key)}{source} belongs to {theirs}, and another {section} is chosen."
     known = [f"{prefix}.{name}" if prefix else name for prefix, names in sections.items() for name in names]
     same = [name for name in known if name.rpartition(".")[2] == last]
     groups = () if section else ("experiments",)
@@ -171,12 +173,16 @@ def without_other_options_keys(composed: DictConfig, overrides: Sequence[str]) -
 
 
 def _of_another_option(group: str, key: str, chosen: str) -> str:
-    every = [(name, field) for name, one in OPTIONS[group].items() for field in dataclasses.fields(one)]
-    fields = {name: field for name, field in every if field.name == key}
-    theirs = " and ".join(f"{group}={name}" for name in fields)
-    hint = next((f"; {field.metadata['instead']}" for field in fields.values() if field.metadata.get("instead")), "")
+    fields = [field for one in OPTIONS[group].values() for field in dataclasses.fields(one) if field.name == key]
+    hint = next((f"; {field.metadata['instead']}" for field in fields if field.metadata.get("instead")), "")
     word = key if group == "task" else f"{group}.{key}"
-    return f"{word}= belongs to {theirs} and has no effect on {group}={chosen}{hint}."
+    return f"{word}= belongs to {_options_with(group, key)} and has no effect on {group}={chosen}{hint}."
+
+
+def _options_with(group: str, key: str) -> str:
+    """The options of a group of several classes that have a key, in words."""
+    options = OPTIONS[group] if group in POLYMORPHIC else {}
+    return " and ".join(f"{group}={name}" for name, one in options.items() if hasattr(one, key))
 
 
 def type_of(key: str) -> Any:

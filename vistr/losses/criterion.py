@@ -73,6 +73,9 @@ class Criterion(nn.Cell):
     def __init__(self, settings: Loss) -> None:
         super().__init__()
         weights = {name: float(getattr(settings, f"{name}_weight")) for name in LOSSES}
+        known = {"no_object_weight", *(f"{name}_weight" for name in LOSSES)}
+        if unknown := {name for name in vars(settings) if name.endswith("_weight")} - known:
+            raise ValueError(f"{', '.join(unknown)}: there is no loss of that name")
         self.query_weights = tuple(weights[name] for name in QUERY_LOSSES)
         self.mask_weights = tuple(weights[name] for name in MASK_LOSSES)
         self.sums_natively = backend.sums_natively()

@@ -38,6 +38,7 @@ from vistr.models.build import build_model  # noqa: E402
 from vistr.models.vistr import VisTR  # noqa: E402
 from vistr.runtime.device import use_device  # noqa: E402
 from vistr.training.optimizer import AdamW  # noqa: E402
+from vistr.training.settings import Optimizer  # noqa: E402
 
 CLIP = tiny.clip(0, 2)
 
@@ -50,7 +51,7 @@ def train(precision: str, **changes: Any) -> VisTR:
     network.detector.backbone.calibrate(images, context.sizes)
     step = tiny.training_step(network)
     result = step(CLIP, noise_pool(0.1, 0, 1), None, 1024.0)
-    optimizer = AdamW(step.parameters, weight_decay=1e-4, clip_norm=0.1)
+    optimizer = AdamW(step.parameters, Optimizer(weight_decay=1e-4, clip_norm=0.1))
     # Not its `step`: the norm of gradients that nothing has computed may be no number, and then nothing is updated.
     for group, gradients in optimizer.grouped(result.gradients):
         group.run_square_sum(*gradients)

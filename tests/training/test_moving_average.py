@@ -10,6 +10,7 @@ from tests.numeric import random
 from vistr.layers.parameters import set_value
 from vistr.training.moving_average import MovingAverage
 from vistr.training.optimizer import AdamW
+from vistr.training.settings import Optimizer
 
 pytestmark = pytest.mark.usefixtures("cpu")
 DECAY = 0.25
@@ -70,7 +71,7 @@ def test_the_optimizers_state_carries_it_and_does_without() -> None:
     gradients = [Tensor(random(20 + i, *p.shape)) for i, p in enumerate(variables())]
 
     def stepped(ema: float | None, state: dict[str, np.ndarray] | None = None) -> AdamW:
-        optimizer = AdamW(variables(), weight_decay=0, clip_norm=1, ema=ema)
+        optimizer = AdamW(variables(), Optimizer(weight_decay=0, clip_norm=1), ema=ema)
         if state is not None:
             optimizer.load_state(state)
         optimizer.step(gradients, (0.1, 0.1))

@@ -275,6 +275,10 @@ MISTAKES = [
     ("backbone=${oc.env:NO_SUCH}", "backbone=", "backbone=<option>"),
     (f"backbone={'y' * 5000}", "yyy", "too long"),
     (f"resume={'x' * 3000}", "resume=xxx", "no such folder"),
+    (f"init={'x' * 300}", "init=", "no such file"),
+    (f"dataset=ovis dataset.root={'x' * 3000}", "dataset.root=", "no such folder"),
+    (f"task=infer checkpoint=weights.ckpt input={'x' * 3000}", "input=", "no such file"),
+    (f"task=score annotations={'x' * 3000} results=results.json", "annotations=", "no such file"),
     (f"num_frames={'9' * 6000}", "num_frames=999", "4300 digits"),
     ("x" * 100_000, "xxx", "key=value"),
 ]

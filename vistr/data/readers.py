@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from vistr.errors import UserError
+from vistr.errors import UserError, shortened
+from vistr.files import is_file, is_folder
 
 if TYPE_CHECKING:
     from vistr.data.layouts import Split
@@ -25,8 +26,10 @@ class Released:
         """Raise a UserError where what is read is not named, or not there."""
         if not dataset.root:
             raise UserError(f"dataset={dataset.name} needs dataset.root=, the folder {dataset.name} lies in.")
-        if not Path(dataset.root).is_dir():
-            raise UserError(f"dataset.root={dataset.root}: there is no such folder (the one {dataset.name} lies in).")
+        if not is_folder(Path(dataset.root)):
+            raise UserError(
+                f"dataset.root={shortened(dataset.root)}: there is no such folder (the one {dataset.name} lies in)."
+            )
 
     def read(self, dataset: Dataset, split: str) -> VideoSet:
         """The videos of a split."""
@@ -52,11 +55,13 @@ class Named(Released):
             what = "dataset.annotations=<file.json> and dataset.images=<folder of the videos' frames>"
             raise UserError(f"dataset={dataset.name} needs {what}.")
         file, folder = Path(str(dataset.annotations)), Path(str(dataset.images))
-        if not file.is_file():
-            wrong = "this is a folder, name the file in it" if file.is_dir() else "there is no such file"
-            raise UserError(f"dataset.annotations={file}: {wrong} (the annotation file).")
-        if not folder.is_dir():
-            raise UserError(f"dataset.images={folder}: there is no such folder (the folder of the videos' frames).")
+        if not is_file(file):
+            wrong = "this is a folder, name the file in it" if is_folder(file) else "there is no such file"
+            raise UserError(f"dataset.annotations={shortened(file)}: {wrong} (the annotation file).")
+        if not is_folder(folder):
+            raise UserError(
+                f"dataset.images={shortened(folder)}: there is no such folder (the folder of the videos' frames)."
+            )
 
     def read(self, dataset: Dataset, split: str) -> VideoSet:
         """All videos of the file."""

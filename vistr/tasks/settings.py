@@ -7,12 +7,13 @@ A task is a class here and a module of this room by its name, with `run(config)`
 from __future__ import annotations
 
 import glob
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from vistr.errors import UserError
+from vistr.errors import UserError, shortened
 from vistr.hub import is_remote
 from vistr.knobs import knob
 from vistr.text.folder_names import end_of
@@ -115,8 +116,8 @@ class Train(Evaluating):
         """Raise a UserError where the weights to start from are not there, or are two."""
         if config.resume is not None and config.init is not None:
             raise UserError("resume= and init= contradict each other: a resumed run has its own weights.")
-        if config.init is not None and not (is_remote(config.init) or Path(config.init).exists()):
-            raise UserError(f"init={config.init} does not exist: there is no such file or folder.")
+        if config.init is not None and not (is_remote(config.init) or os.path.exists(config.init)):
+            raise UserError(f"init={shortened(config.init)} does not exist: there is no such file or folder.")
 
 
 @dataclass
@@ -152,9 +153,9 @@ class Infer(FromCheckpoint):
         """Raise a UserError where there is nothing to search, or to search it with."""
         super().check_inputs(config)
         named = require(self, "input", "a video file, a folder of frames, a pattern or a YouTube-VIS file")
-        if not named.exists() and not glob.glob(str(named), recursive=True):
+        if not os.path.exists(named) and not glob.glob(str(named), recursive=True):
             what = "no file matches it" if glob.has_magic(str(named)) else "there is no such file or folder"
-            raise UserError(f"input={self.input}: {what}.")
+            raise UserError(f"input={shortened(self.input)}: {what}.")
         require_images(config, "the folder of the annotation file's frames")
 
     def run_name(self) -> str | None:
@@ -323,14 +324,15 @@ class Export(Sized, FromCheckpoint):
             require_new(self.output)
 
 
+# os.path says no for a name that is too long, or that lies where we may not look; Path raises.
 def require(task: Task, key: str, what: str, *, exists: str = "") -> Path:
     """The path that a task needs; UserError where it is not given, or is no "file", or "any" file or folder."""
     value: str = getattr(task, key)
     if not value:
         raise UserError(f"task={task.name} needs {key}=, {what}.")
     path = Path(value)
-    if exists == "any" and not (is_remote(value) or path.exists()):
-        raise UserError(f"{key}={value} does not exist: there is no such file or folder ({what}).")
+    if exists == "any" and not (is_remote(value) or os.path.exists(path)):
+        raise UserError(f"{key}={shortened(value)} does not exist: there is no such file or folder ({what}).")
     if exists == "file":
         require_file(key, value, what)
     return path
@@ -338,30 +340,30 @@ def require(task: Task, key: str, what: str, *, exists: str = "") -> Path:
 
 def require_file(key: str, value: str, what: str) -> None:
     """UserError where the key names no file that exists, nor an address."""
-    if not is_remote(value) and not Path(value).is_file():
-        wrong = "this is a folder, name the file in it" if Path(value).is_dir() else "there is no such file"
-        raise UserError(f"{key}={value}: {wrong} ({what}).")
+    if not is_remote(value) and not os.path.isfile(value):
+        wrong = "this is a folder, name the file in it" if os.path.isdir(value) else "there is no such file"
+        raise UserError(f"{key}={shortened(value)}: {wrong} ({what}).")
 
 
 def require_output(task: Task, output: str) -> None:
     """UserError where the file of weights to write is not named, named otherwise, or there."""
     path = require(task, "output", "the file to write, <name>.safetensors")
     if path.suffix != ".safetensors":
-        raise UserError(f"output={output} must end in .safetensors, which is what task={task.name} writes.")
+        raise UserError(f"output={shortened(output)} must end in .safetensors, which is what task={task.name} writes.")
     require_new(output)
 
 
 def require_new(output: str) -> None:
     """UserError where the file to write exists."""
-    if Path(output).exists():
-        raise UserError(f"output={output} exists already: give another name, or remove it first.")
+    if os.path.exists(output):
+        raise UserError(f"output={shortened(output)} exists already: give another name, or remove it first.")
 
 
 def require_images(config: Config, what: str) -> None:
     """UserError where dataset.images= names no folder."""
     images = config.dataset.images
-    if images is not None and not Path(images).is_dir():
-        raise UserError(f"dataset.images={images}: there is no such folder ({what}).")
+    if images is not None and not os.path.isdir(images):
+        raise UserError(f"dataset.images={shortened(images)}: there is no such folder ({what}).")
 
 
 def checkpoint_name(checkpoint: Path) -> str:

@@ -35,7 +35,18 @@ VALUES = [
     *("a=b", "=", "[", "]", "(", "???", "int(3)", "float(x)", "{_target_: os.system}", "1.0.0", "0x10", "1_000", " 5"),
     *("5 ", "\n", "-", "--help", "~"),
 ]
-GROUPS = ["backbone", "transformer", "dataset", "task", "device", "experiments", "loss", "optimizer"]
+GROUPS = [
+    "backbone",
+    "transformer",
+    "dataset",
+    "task",
+    "device",
+    "experiments",
+    "loss",
+    "training",
+    "optimizer",
+    "schedule",
+]
 
 
 def _leaves(section: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -107,6 +107,24 @@ def test_shards_are_disjoint_complete_and_of_equal_length(tiny, lengths, num_ran
     assert all(len(list(shard.epoch(0))) == len(shard) for shard in shards)
 
 
+@pytest.mark.parametrize(("num_ranks", "lengths"), [(1, (7,)), (2, (11,)), (3, (5, 12))])
+def test_batches_can_all_be_full(tiny, lengths, num_ranks):
+    video_set = tiny(*lengths).read()
+    shards = [make(video_set, shard=(rank, num_ranks), drop_last=True) for rank in range(num_ranks)]
+    for shard in shards:
+        assert [len(batch.targets) for batch in shard.epoch(0)] == [2] * (sum(lengths) // (2 * num_ranks))
+        assert len(shard) == sum(lengths) // (2 * num_ranks)
+    # The same clips as without, less those of the last batch.
+    whole = [last_frames(make(video_set, shard=(rank, num_ranks)).epoch(0)) for rank in range(num_ranks)]
+    assert [last_frames(shard.epoch(0)) for shard in shards] == [clips[: 2 * len(shards[0])] for clips in whole]
+
+
+def test_of_fewer_clips_than_a_batch_none_is_dropped(tiny):
+    loader = make(tiny(3).read(), batch_size=4, drop_last=True)
+    assert [len(batch.targets) for batch in loader.epoch(0)] == [3]
+    assert len(loader) == 1
+
+
 def test_ranks_together_see_the_batches_of_one_process(tiny):
     video_set = tiny(8).read()
     whole = list(make(video_set, batch_size=4).epoch(0))

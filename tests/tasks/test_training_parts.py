@@ -9,6 +9,7 @@ import pytest
 from vistr.config import Config
 from vistr.data.videos import Video, VideoSet
 from vistr.runtime import parallel
+from vistr.tasks import training_parts
 from vistr.tasks.training_parts import default_workers, make_loader
 
 
@@ -30,3 +31,14 @@ def test_workers_come_from_the_cores_and_the_ranks(
     assert make_loader(config, videos).num_workers == expected
     config.dataset.num_workers = 0
     assert make_loader(config, videos).num_workers == 0
+
+
+@pytest.mark.parametrize(("device", "expected"), [("CPU", 3), ("GPU", 2)])
+def test_on_a_gpu_every_batch_is_full(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object, device: str, expected: int
+) -> None:
+    monkeypatch.setattr(training_parts, "use_device", lambda *_: device)
+    frames = tuple("abcde")
+    config, videos = Config(), VideoSet(tmp_path, tmp_path, (), (Video(1, 8, 8, frames, ()),))  # type: ignore[arg-type]
+    config.optimizer.batch_size = 2
+    assert len(make_loader(config, videos)) == expected

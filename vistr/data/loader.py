@@ -29,7 +29,8 @@ class ClipLoader:
     With `augmentation` None clips are only resized, as in evaluation. `shard` is (rank, number of ranks): ranks
     take turns along the epoch's order, so that together they see what one process with a batch that many
     times larger sees. All ranks have the same number of batches: where the last clips of an epoch do not go
-    round all ranks, they (fewer than there are ranks; others every epoch if shuffled) are left out.
+    round all ranks, they (fewer than there are ranks; others every epoch if shuffled) are left out. With `drop_last`
+    so are those that do not fill all ranks' batches, if any are full: what is compiled for full batches serves all.
 
     Clips that are padded to one of a few `sizes` come in groups of one size, so that in a step all ranks compute at
     one size; the last clips of an epoch, too few for a group, come together.
@@ -54,6 +55,7 @@ class ClipLoader:
         shard: tuple[int, int] = (0, 1),
         prefetch: int = 2,
         sizes: Sequence[Size] = (),
+        drop_last: bool = False,
     ) -> None:
         self.video_set = video_set
         self.num_frames = num_frames
@@ -68,6 +70,9 @@ class ClipLoader:
         self.rank, self.num_ranks = shard
         self.window = max(prefetch * batch_size, num_workers)
         self.clips = clip_index(video_set)
+        self.clips_a_step = batch_size * self.num_ranks
+        # Of all ranks together; with fewer they have no last batch.
+        self.fewest_clips = self.clips_a_step if drop_last and len(self.clips) >= self.clips_a_step else self.num_ranks
 
     def __len__(self) -> int:
         """Batches an epoch, the last of them perhaps smaller."""
@@ -75,8 +80,8 @@ class ClipLoader:
 
     def num_batches(self, start: int) -> int:
         """Batches that are left of an epoch of whose order the ranks together have seen `start` clips."""
-        num_rounds, left_over = divmod(len(self.clips) - start, self.batch_size * self.num_ranks)
-        return num_rounds + (left_over >= self.num_ranks)
+        num_rounds, left_over = divmod(len(self.clips) - start, self.clips_a_step)
+        return num_rounds + (left_over >= self.fewest_clips)
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """The epoch's batches after the first `start` clips of its order, which are skipped without being decoded.
@@ -96,9 +101,9 @@ class ClipLoader:
         order = np.arange(len(self.clips))
         if self.shuffle:
             np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(order)
-        end, every_batch = len(order), self.batch_size * self.num_ranks
-        if (end - start) % every_batch < self.num_ranks:
-            end -= (end - start) % every_batch
+        end, left_over = len(order), (len(order) - start) % self.clips_a_step
+        if left_over < self.fewest_clips:
+            end -= left_over
         clips: Iterator[int] = map(int, order)
         if self.shuffle and len(self.sizes) > 1:
             clips = grouped(clips, lambda clip: self._padded_size(clip, epoch))

@@ -10,6 +10,7 @@ from vistr.data.loader import ClipLoader
 from vistr.data.videos import VideoSet
 from vistr.models.vistr import VisTR
 from vistr.runtime import system
+from vistr.runtime.device import use_device
 from vistr.runtime.parallel import Ranks, num_local_ranks
 from vistr.tasks.prediction import clip_sizes
 from vistr.training.optimizer import AdamW
@@ -45,6 +46,8 @@ def make_loader(
         shuffle=True,
         shard=(ranks or Ranks()).shard,
         sizes=clip_sizes(config, augmentation),
+        # A GPU's graphs are compiled before the first step, for full batches.
+        drop_last=use_device(config.device.target, config.device.id) == "GPU",
     )
 
 

@@ -48,3 +48,7 @@ def test_every_operator_has_a_kernel(answer: dict[str, Any], part: str) -> None:
 
 def test_an_operator_without_one_is_noticed(answer: dict[str, Any]) -> None:
     assert answer["without kernel"] is None
+
+
+def test_a_deformable_convolution_holds_one_chunk_of_images_at_a_time(answer: dict[str, Any]) -> None:
+    assert answer["deformable memory"] is None

@@ -8,11 +8,13 @@ from functools import lru_cache
 from typing import Literal
 
 import mindspore as ms
+from mindspore._c_expression import RuntimeConf
 
 from vistr.errors import UserError
 from vistr.runtime import backend, gpu_runtime, parallel, system
 
 logger = logging.getLogger(__name__)
+NUM_THREADS = 5
 DeviceName = Literal["CPU", "GPU"]
 _chosen: tuple[DeviceName, int | None] | None = None
 
@@ -70,7 +72,19 @@ def _set_device(name: DeviceName, index: int | None) -> None:
     global _chosen
     if _chosen != (name, index):
         ms.set_device(name, index)
+        if name == "GPU":
+            _use_threads()
         _chosen = (name, index)
+
+
+@lru_cache
+def _use_threads() -> None:
+    """Have MindSpore launch kernels with 5 threads, its own default, also on machines of few cores.
+
+    There it takes fewer, and then every compiled graph holds the inputs of its last call until the next one.
+    """
+    if not RuntimeConf.get_instance().is_dispatch_threads_num_configured():
+        ms.runtime.dispatch_threads_num(NUM_THREADS)
 
 
 @lru_cache

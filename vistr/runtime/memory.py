@@ -1,4 +1,4 @@
-"""Memory that MindSpore would hold for nothing, given back. On a CPU: what a GPU's memory needs was never tried."""
+"""Memory that MindSpore would hold for nothing, given back. On a CPU: with a GPU's threads it lets go of it itself."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from vistr.runtime.private import drop_graphs
 def release(tensors: Iterable[Tensor]) -> None:
     """Give back the memory of tensors that nobody will read again.
 
-    A compiled graph holds the inputs of its last call until the next one: after a training step that is a set of
-    gradients and the backbone's maps.
+    On a CPU a compiled graph holds the inputs of its last call until the next one: after a training step that is a set
+    of gradients and the backbone's maps.
     """
     if ms.get_context("device_target") == "CPU":
         for tensor in tensors:

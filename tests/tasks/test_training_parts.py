@@ -40,5 +40,5 @@ def test_on_a_gpu_every_batch_is_full(
     monkeypatch.setattr(training_parts, "use_device", lambda *_: device)
     frames = tuple("abcde")
     config, videos = Config(), VideoSet(tmp_path, tmp_path, (), (Video(1, 8, 8, frames, ()),))  # type: ignore[arg-type]
-    config.optimizer.batch_size = 2
+    config.training.batch_size = 2
     assert len(make_loader(config, videos)) == expected

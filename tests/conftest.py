@@ -12,6 +12,10 @@ import pytest
 _CACHE = tempfile.TemporaryDirectory(prefix="vistr-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
+from vistr.runtime import environment  # noqa: E402 (it looks for the cache's folder)
+
+environment.set_defaults()
+
 
 @pytest.fixture
 def cpu() -> Iterator[None]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 
+from vistr.files import user_cache
+
 DEFAULTS = {
     "GLOG_v": "3",  # MindSpore's own warnings are not for the user
     "OMP_WAIT_POLICY": "PASSIVE",  # its threads spin otherwise
     # Load the modules that are used, not all 407 of MindSpore's; keep what the driver compiles for newer GPUs: 4 GB.
     "CUDA_MODULE_LOADING": "LAZY",
     "CUDA_CACHE_MAXSIZE": "4294967296",
+    # Where a graph that does not compile is described, in place of rank_0/ in the working directory.
+    "MS_OM_PATH": str(user_cache() / "failed_graphs"),
 }
 
 

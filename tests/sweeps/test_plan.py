@@ -67,6 +67,16 @@ def test_folders_of_options_named_for_hydra_belong_to_the_sweep(tmp_path: Path) 
     assert keep_sources(Sources(), planned) == kept
 
 
+@pytest.mark.parametrize("group", ["backbone", "loss", "schedule", "dataset/augmentation", "hydra/sweeper"])
+def test_options_of_the_users_own_belong_to_the_sweep_in_every_group(group: str, tmp_path: Path) -> None:
+    (tmp_path / "mine" / group).mkdir(parents=True)
+    (tmp_path / "mine" / group / "own.yaml").touch()
+    planned = dataclasses.replace(plan(["num_frames=2,4"]), folder=tmp_path / "sweep")
+    kept = keep_sources(Sources(extra=tmp_path / "mine"), planned).main
+    assert kept is not None
+    assert (kept / group / "own.yaml").is_file()
+
+
 def test_jobs_are_named_after_what_an_experiment_sweeps_unless_the_user_fixed_it() -> None:
     swept = plan(["experiments=frames_ablation", "seed=3", "dataset=shapes"]).hydra_overrides[0]
     assert swept.endswith("exclude_keys=[experiments,seed,dataset]")

@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra.conf import HydraConf
 
 from vistr.config.command import Sources
+from vistr.config.schema import OPTIONS
 from vistr.config.search_path import STUDIES
 from vistr.files import CONF
 from vistr.sweeps.plan import SweepPlan
@@ -29,7 +30,7 @@ def keep_sources(sources: Sources, planned: SweepPlan) -> Sources:
         with tempfile.TemporaryDirectory(prefix=".conf-", dir=planned.folder) as folder:
             main = sources.main or CONF
             draft = Path(folder) / "conf"
-            groups = [path.name for path in main.iterdir() if path.is_dir()] + [STUDIES.name]
+            groups = {*(path.name for path in main.iterdir() if path.is_dir()), STUDIES.name, *OPTIONS}
             # Of two files of one name Hydra takes the one in `main`, then those in the order they are named in.
             for source in [main, *([sources.extra] if sources.extra else []), *planned.search_path]:
                 _copy(source, draft, deep=False)

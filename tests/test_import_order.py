@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,10 @@ def test_every_room_has_its_place() -> None:
 def test_the_readme_states_the_same_order() -> None:
     drawn = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Where things are")[2].split("```")[1]
     assert [line.split()[0] for line in drawn.strip().splitlines()] == ROOMS
+
+
+@pytest.mark.parametrize("module", ["vistr.cli", "vistr.launcher", "vistr.tasks.compare", "vistr.sweeps.report"])
+def test_what_composes_and_compares_does_without_mindspore(module: str) -> None:
+    code = f"import sys, {module}; vistr.load_config(['experiment=tiny']); print('mindspore' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (shown.stdout, shown.stderr) == ("False\n", "")

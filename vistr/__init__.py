@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from vistr.config.compose import load_config
     from vistr.data.sources import open_video
     from vistr.drawing.frames import draw
+    from vistr.inference.loading import load_predictor
     from vistr.models.build import build_model
-    from vistr.tasks.prediction import load_predictor
 
 __version__ = "0.2.0"
 __all__ = ["build_model", "draw", "load_config", "load_predictor", "open_video"]
@@ -21,7 +21,7 @@ _HOMES = {
     "build_model": "vistr.models.build",
     "draw": "vistr.drawing.frames",
     "load_config": "vistr.config.compose",
-    "load_predictor": "vistr.tasks.prediction",
+    "load_predictor": "vistr.inference.loading",
     "open_video": "vistr.data.sources",
 }
 

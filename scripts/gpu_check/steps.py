@@ -27,7 +27,7 @@ def step_rows(device: str, size: str, precision: str, folder: Path) -> Iterator[
     typed = [*NETWORKS[size], f"device={device}", f"device.precision={precision}", "device.keep_graphs=false"]
     config = to_dict(load_config(typed))
     config["task"]["repeats"] = REPEATS
-    found = ask_apart("vistr.tasks.device_steps", {"config": config, "steps": STEPS[size]}, limit_minutes=60)
+    found = ask_apart("vistr.benchmark.device_steps", {"config": config, "steps": STEPS[size]}, limit_minutes=60)
     if "error" in found:
         yield Row(f"training steps, {name}", False, found["error"])
         return

@@ -16,9 +16,9 @@ import vistr.config.compose
 from vistr import load_config
 from vistr.config import Config, schema, search_path
 from vistr.config.compose import adopt_checkpoint, from_dict, load_run, to_dict
+from vistr.config.videos import open_split
 from vistr.errors import UserError
 from vistr.files import ROOT
-from vistr.tasks.sources import open_split
 
 OPTIONS = [f"{group}={name}" for group, options in schema.OPTIONS.items() for name in options] + sorted(
     f"{file.parent.relative_to(ROOT / 'conf')}={file.stem}"

@@ -7,7 +7,7 @@ import pytest
 from vistr.config.compose import adopt_checkpoint, load_config, to_dict
 from vistr.config.schema import Config
 from vistr.config.sizes import evaluation_size, original_training_size
-from vistr.tasks.prediction import clip_settings
+from vistr.inference.loading import clip_settings
 
 
 def sides(config: Config) -> tuple[int, int | None]:

@@ -1,10 +1,12 @@
-"""At which size videos are evaluated, and by which rule."""
+"""At which sizes videos are evaluated, by which rule, and what clips are padded to."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from vistr.config.schema import Config
+from vistr.data.settings import Augmentation
+from vistr.data.sizes import Size, few_sizes
 from vistr.models.backbones import BACKBONES, ResNet
 
 # The original's inference: every backbone, any length of the other side.
@@ -46,3 +48,18 @@ def evaluation_size(config: Config) -> EvaluationSize:
     else:
         return EvaluationSize(ORIGINAL_SHORT_SIDE, dataset.eval_long_side, "the original's inference")
     return EvaluationSize(short, dataset.eval_long_side or long, rule)
+
+
+def clip_sizes(config: Config, augmentation: Augmentation | None = None) -> tuple[Size, ...]:
+    """The few sizes that clips are padded to, none where they are padded to multiples of dataset.size_divisor.
+
+    Those of training with its augmentation, those of evaluation without one.
+    """
+    from vistr.runtime.device import use_device  # it imports MindSpore, which composing does not need
+
+    dataset, device = config.dataset, config.device
+    few = dataset.few_sizes
+    if few or (few is None and use_device(device.target, device.id) == "GPU"):
+        sides = (dataset.short_side, dataset.long_side) if augmentation is not None else evaluation_size(config)[:2]
+        return few_sizes(augmentation, *sides, dataset.size_divisor)
+    return ()

@@ -26,16 +26,16 @@ from vistr.data.videos import Category, VideoSet
 from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
 from vistr.files import write_json
+from vistr.inference import loading as prediction
 from vistr.inference.predictor import ClipSettings, Predictor, clips_of
 from vistr.layers.dropout import step_noise
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.runtime.device import peak_memory_gb, use_device
 from vistr.runtime.subprocess_call import answer_request, ask_apart
-from vistr.tasks import prediction
-from vistr.tasks.compile_ahead import compile_ahead, first_step
 from vistr.tasks.settings import Benchmark
-from vistr.tasks.training_parts import first_batch, make_optimizer
+from vistr.training.compile_ahead import compile_ahead, first_step
+from vistr.training.parts import first_batch, make_optimizer
 from vistr.training.step import TrainingStep
 from vistr.weights.checkpoint import load_weights, read_checkpoint
 

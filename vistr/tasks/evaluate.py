@@ -8,11 +8,11 @@ from pathlib import Path
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
 from vistr.config.sizes import evaluation_size
+from vistr.config.videos import evaluation_videos, reading, with_categories
 from vistr.runtime.device import use_device
 from vistr.runtime.parallel import join
 from vistr.tasks.reporting import evaluate_videos, run_settings
 from vistr.tasks.settings import Evaluate
-from vistr.tasks.sources import evaluation_videos, reading, with_categories
 from vistr.training.tracking import open_tracker
 from vistr.weights.checkpoint import network_of, read_checkpoint
 

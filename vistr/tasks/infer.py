@@ -26,10 +26,10 @@ from vistr.drawing.frames import Sheet, Shown, draw_shown
 from vistr.drawing.report import ReportTrack, write_report
 from vistr.drawing.track_files import TrackFiles
 from vistr.errors import UserError
+from vistr.inference.loading import chosen_categories, make_predictor
 from vistr.inference.predictor import Predictor
 from vistr.inference.progress import FrameProgress
 from vistr.inference.track_store import SpooledTrack, TrackMasks, TrackSpool, best_tracks
-from vistr.tasks.prediction import chosen_categories, make_predictor
 from vistr.tasks.settings import Infer
 from vistr.weights.checkpoint import read_checkpoint
 

@@ -61,7 +61,7 @@ def run(config: Config) -> dict[str, float]:
     steps = [[height, width, n] for n in objects]
     request = {"config": to_dict(replace(config, device=device)), "steps": steps}
     environment = {**os.environ, gpu_runtime.STAND_INS: str(stand_ins.ready()), "GLOG_v": "3"}
-    found = ask_apart("vistr.tasks.device_steps", request, environment=environment)
+    found = ask_apart("vistr.benchmark.device_steps", request, environment=environment)
     if "traceback" in found:
         raise RuntimeError(found["traceback"])
     if "error" in found:

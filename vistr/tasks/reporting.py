@@ -24,10 +24,10 @@ from vistr.drawing.pictures import video_sheet
 from vistr.evaluation.truth import truth_of
 from vistr.evaluation.ytvis import evaluate
 from vistr.files import PROGRAM, replacing, write_json
+from vistr.inference.loading import clip_settings
 from vistr.inference.predictor import Predictor
 from vistr.models.vistr import VisTR
 from vistr.runtime.parallel import Ranks
-from vistr.tasks.prediction import clip_settings
 from vistr.tasks.settings import Evaluating
 from vistr.training.tracking import Kind, Tracker
 

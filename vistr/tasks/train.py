@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vistr.config import Config
 from vistr.config.compose import to_dict
-from vistr.config.sizes import evaluation_size
+from vistr.config.sizes import clip_sizes, evaluation_size
+from vistr.config.videos import reading, training_videos
 from vistr.data.clips import Batch
 from vistr.data.sizes import sizes_met
 from vistr.data.slots import overfull
@@ -19,15 +20,9 @@ from vistr.runs.runs import final_training_figures
 from vistr.runtime import parallel
 from vistr.runtime.device import use_device
 from vistr.runtime.parallel import join
-from vistr.tasks.compile_ahead import Work, compile_ahead, every_step, first_step
-from vistr.tasks.prediction import clip_sizes
 from vistr.tasks.reporting import defined, evaluate_videos, run_settings, say_where_things_are, typed_values
-from vistr.tasks.sources import reading, training_videos
-from vistr.tasks.training_parts import (
-    first_batch,
-    make_loader,
-    make_optimizer,
-)
+from vistr.training.compile_ahead import Work, compile_ahead, every_step, first_step
+from vistr.training.parts import first_batch, make_loader, make_optimizer
 from vistr.training.step import TrainingStep
 from vistr.training.tracking import open_tracker
 from vistr.training.trainer import Trainer, is_ended

@@ -28,7 +28,7 @@ from vistr.runtime.device import peak_memory_gb, use_device
 from vistr.runtime.graph import Graph, num_compiled
 from vistr.runtime.graph_cache import digest
 from vistr.runtime.subprocess_call import answer_request, ask_apart
-from vistr.tasks.training_parts import make_optimizer
+from vistr.training.parts import make_optimizer
 from vistr.training.step import TrainingStep
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def compile_ahead(config: Config, num_categories: int, ask: Callable[[], Sequenc
     for number, work in enumerate(works, 1):
         started = time.perf_counter()
         answer = ask_apart(
-            "vistr.tasks.compile_ahead",
+            "vistr.training.compile_ahead",
             {**request, "work": asdict(work)},
             limit_minutes=LIMIT_MINUTES,
             environment=parallel.environment_alone(),

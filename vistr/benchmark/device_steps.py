@@ -18,9 +18,9 @@ from vistr.runtime.device import DeviceName, peak_memory_gb, use_device
 from vistr.runtime.devices import stand_ins
 from vistr.runtime.memory import release
 from vistr.runtime.subprocess_call import answer_request
-from vistr.tasks.compile_ahead import empty_batch
 from vistr.tasks.settings import Rehearse
-from vistr.tasks.training_parts import make_optimizer
+from vistr.training.compile_ahead import empty_batch
+from vistr.training.parts import make_optimizer
 from vistr.training.step import TrainingStep
 
 NUM_CATEGORIES = 40

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from vistr.config import Config
+from vistr.config.videos import open_split, reading
 from vistr.runtime.parallel import Ranks
-from vistr.tasks.sources import open_split, reading
 
 
 class Waiting(Ranks):

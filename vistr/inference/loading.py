@@ -10,13 +10,10 @@ from typing import Any
 
 from vistr.config import Config
 from vistr.config.compose import from_dict
-from vistr.config.sizes import evaluation_size
-from vistr.data.settings import Augmentation
-from vistr.data.sizes import Size, few_sizes
+from vistr.config.sizes import clip_sizes, evaluation_size
 from vistr.data.videos import Category
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, Predictor
-from vistr.runtime.device import use_device
 from vistr.weights.checkpoint import Checkpoint, network_of, read_checkpoint
 
 
@@ -50,19 +47,6 @@ def clip_settings(config: Config) -> ClipSettings:
         dataset.clip_overlap,
         clip_sizes(config),
     )
-
-
-def clip_sizes(config: Config, augmentation: Augmentation | None = None) -> tuple[Size, ...]:
-    """The few sizes that clips are padded to, none where they are padded to multiples of dataset.size_divisor.
-
-    Those of training with its augmentation, those of evaluation without one.
-    """
-    dataset, device = config.dataset, config.device
-    few = dataset.few_sizes
-    if few or (few is None and use_device(device.target, device.id) == "GPU"):
-        sides = (dataset.short_side, dataset.long_side) if augmentation is not None else evaluation_size(config)[:2]
-        return few_sizes(augmentation, *sides, dataset.size_divisor)
-    return ()
 
 
 def chosen_categories(names: Sequence[Any], checkpoint: Checkpoint) -> dict[int, Category]:

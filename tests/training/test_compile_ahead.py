@@ -15,8 +15,8 @@ from vistr.config import Config
 from vistr.data.clips import Batch
 from vistr.losses.supervision import bucket
 from vistr.runtime import backend
-from vistr.tasks import compile_ahead as module
-from vistr.tasks.compile_ahead import Work, compile_ahead, empty_batch, every_step, first_step
+from vistr.training import compile_ahead as module
+from vistr.training.compile_ahead import Work, compile_ahead, empty_batch, every_step, first_step
 
 CLIP = tiny.clip(0, 2)
 TYPED = (

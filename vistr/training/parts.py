@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from vistr.config import Config
+from vistr.config.sizes import clip_sizes
 from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
 from vistr.data.videos import VideoSet
@@ -12,7 +13,6 @@ from vistr.models.vistr import VisTR
 from vistr.runtime import system
 from vistr.runtime.device import use_device
 from vistr.runtime.parallel import Ranks, num_local_ranks
-from vistr.tasks.prediction import clip_sizes
 from vistr.training.optimizer import AdamW
 from vistr.training.step import TrainingStep
 

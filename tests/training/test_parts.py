@@ -9,8 +9,8 @@ import pytest
 from vistr.config import Config
 from vistr.data.videos import Video, VideoSet
 from vistr.runtime import parallel
-from vistr.tasks import training_parts
-from vistr.tasks.training_parts import default_workers, make_loader
+from vistr.training import parts as training_parts
+from vistr.training.parts import default_workers, make_loader
 
 
 @pytest.mark.parametrize(

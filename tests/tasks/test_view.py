@@ -165,7 +165,7 @@ def test_results_that_do_not_belong_to_the_truth_are_one_sentence(folder: Path, 
 
 @pytest.mark.parametrize("name", ["results.json", "truth.json"])
 def test_a_file_that_is_not_json_is_named(folder: Path, name: str) -> None:
-    (folder / name).write_text("PK\x03\x04")
+    (folder / name).write_text("[{")
     with pytest.raises(UserError, match=rf"{name} is not JSON"):
         run(config(folder))
 

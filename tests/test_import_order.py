@@ -62,8 +62,10 @@ def test_every_room_has_its_place() -> None:
     assert there - {"__pycache__", "conf", "py"} == {*ROOMS, *FOUNDATION, *ENTRANCES}
 
 
-def test_the_readme_states_the_same_order() -> None:
-    drawn = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Where things are")[2].split("```")[1]
+def test_the_documentation_states_the_same_order() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Where things are")[2]
+    drawn = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("```")[1]
+    assert " ".join(ROOMS) in " ".join(readme.split())
     assert [line.split()[0] for line in drawn.strip().splitlines()] == ROOMS
 
 

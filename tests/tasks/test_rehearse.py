@@ -69,12 +69,19 @@ def test_training_and_inference_are_rehearsed_without_a_gpu(rehearsed: tuple[dic
 @needs_stand_ins
 def test_memory_on_a_gpu_does_not_grow_with_the_objects(rehearsed: tuple[dict[str, Any], str]) -> None:
     four, ten = rehearsed[0]["training"]
-    # Measured: 3.10 GB with 4 and 3.18 with 10. Slices whose gradients are all of full size, and dropout factors that
-    # are all made first, would take several times that.
+    # Slices whose gradients are all of full size, and dropout factors that are all made first, would take several times
+    # that.
     assert four["peak_gb"] < 3.4
     assert ten["peak_gb"] < 1.2 * four["peak_gb"]
-    assert ten["held_gb"] < 1.0
-    assert rehearsed[0]["inference"]["peak_gb"] < 2.6
+    assert rehearsed[0]["inference"]["peak_gb"] < 1.9
+
+
+@pytest.mark.slow
+@needs_stand_ins
+def test_graphs_hold_little_between_steps(rehearsed: tuple[dict[str, Any], str]) -> None:
+    # Measured: 0.14 GB, and 0.21 after an inference. It was 0.65 and 0.94 while every graph held its last inputs.
+    assert rehearsed[0]["training"][1]["held_gb"] < 0.25
+    assert rehearsed[0]["inference"]["held_gb"] < 0.35
 
 
 @pytest.mark.slow

@@ -39,8 +39,8 @@ CPU_LIMITS = Limits(
 GPU_LIMITS = Limits(
     backbone_pixels=8_000_000,
     mask_pixels=2_000_000,
-    loss_pixels=1_600_000,
-    loss_sequences=4,
+    loss_pixels=2_000_000,
+    loss_sequences=5,
     deformable_rows=660_000,
     attention_scores=40_000_000,
 )
@@ -75,11 +75,11 @@ def sums_natively() -> bool:
 def limits(*, less_memory: bool = False, half: bool = False) -> Limits:
     """How much new layers take at a time; with `less_memory` half as many objects' masks, and less of the backbone.
 
-    In `half` precision, which takes more kernels but less memory, a GPU takes more masks at a time.
+    In `half` precision, which takes more kernels but less memory, a GPU takes more masks at a time without gradients.
     """
     found = GPU_LIMITS if _current == "gpu" else CPU_LIMITS
     if half and _current == "gpu":
-        found = replace(found, mask_pixels=4_000_000, loss_pixels=2_000_000, loss_sequences=5)
+        found = replace(found, mask_pixels=4_000_000)
     if not less_memory:
         return found
     return replace(found, loss_pixels=found.loss_pixels // 2, backbone_pixels=min(found.backbone_pixels, 2_000_000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vistr.data.settings import MAX_SEED, Augmentation, Dataset
@@ -19,17 +20,20 @@ from vistr.training.settings import SCHEDULES, Optimizer, Schedule, StepSchedule
 class Config:
     """One run. `run_dir` (its folder) and `overrides` (what was typed) are filled in when it is composed."""
 
-    num_frames: int = knob(36, at_least=1)
+    num_frames: int = knob(36, at_least=1)  # frames of a clip
+    # Slots, the most objects found in a clip: dataset.num_instances unless it is set, 10 as the paper or 20 for ovis.
     num_instances: int = knob(10, at_least=1)
+    # 3-D convolutions: dilated (3x3x3, the paper) | dense (5x5x5, an older MindSpore port).
     sequence_head: str = knob("dilated", choices=tuple(SEQUENCE_HEADS))
-    seed: int = knob(42, at_least=0, at_most=MAX_SEED)
-    resume: str | None = knob(None, path="one")
+    seed: int = knob(42, at_least=0, at_most=MAX_SEED)  # initial weights, data order, augmentation, dropout
+    resume: str | None = knob(None, path="one")  # task=train: the run to go on with, or one of its checkpoints
+    # task=train: weights to start from: a file of any format, a run's folder, or hf://owner/name/file.
     init: str | None = knob(None, path="one")
-    optimize: str = "AP"
+    optimize: str = "AP"  # the figure runs are ranked by, and a sweep's search is after
     direction: str = knob("maximize", choices=("maximize", "minimize"))
-    outputs: str = knob("outputs", path="one")
-    run_dir: str | None = None
-    overrides: list[str] = field(default_factory=list)
+    outputs: str = knob("outputs", path="one")  # every run gets its own folder in here
+    run_dir: str | None = None  # that folder
+    overrides: list[str] = field(default_factory=list)  # what was typed
     backbone: Backbone = field(default_factory=ResNet)
     transformer: Transformer = field(default_factory=Transformer)
     dataset: Dataset = field(default_factory=Dataset)
@@ -39,6 +43,13 @@ class Config:
     schedule: Schedule = field(default_factory=StepSchedule)
     task: Task = field(default_factory=Train)
     device: Device = field(default_factory=Device)
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder. Raises ValueError for a configuration that is not a run's."""
+        if self.run_dir is None:
+            raise ValueError("the configuration has no run_dir")
+        return Path(self.run_dir)
 
 
 # The options of the groups that are no files in conf/.

@@ -47,13 +47,12 @@ Part = Literal["inference", "network", "training"]
 
 
 def run(config: Config) -> dict[str, float]:
-    """Measure, and write benchmark.json, .md and .png into config.run_dir; returns the main figures.
+    """Measure, and write benchmark.json, .md and .png into the run's folder; returns the main figures.
 
     Everything is measured in processes of their own, one after the other, so that each peak of memory is its own.
     UserError where the configured network itself cannot be measured.
     """
-    assert config.run_dir is not None
-    folder = Path(config.run_dir)
+    folder = config.folder
     task = Benchmark.of(config)
     if task.checkpoint is not None:
         checkpoint = read_checkpoint(task.checkpoint)

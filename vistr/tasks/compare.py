@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 
 from vistr.config import Config
 from vistr.errors import UserError, shortened
@@ -17,9 +16,8 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: Config) -> dict[str, float]:
-    """Compare the runs that task.runs names, and write comparison.* into config.run_dir; returns no figures."""
-    assert config.run_dir is not None
-    patterns, folder = Compare.of(config).runs.split(","), Path(config.run_dir)
+    """Compare the runs that task.runs names, and write comparison.* into the run's folder; returns no figures."""
+    patterns, folder = Compare.of(config).runs.split(","), config.folder
     runs = find_runs(patterns, leave_out=folder)
     known = sorted({name for one in runs for name in one.figures})
     if known and config.optimize not in known and config.optimize != "AP":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
@@ -26,14 +25,13 @@ def run(config: Config) -> dict[str, float]:
     """
     checkpoint = read_checkpoint(Evaluate.of(config).checkpoint)
     config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
-    assert config.run_dir is not None
     ranks = join(use_device(config.device.target, config.device.id))
     with reading(config, ranks):
         videos = with_categories(evaluation_videos(config), checkpoint.metadata.categories, checkpoint.path)
     model = network_of(checkpoint, config)
     logger.info("%s, %d videos (%s)", checkpoint.path, len(videos.videos), videos.annotation_file)
     logger.info("evaluated at %s", evaluation_size(config))
-    folder = Path(config.run_dir)
+    folder = config.folder
     with open_tracker(folder, ranks) as tracker:
         tracker.text("config", run_settings(config))
         state = checkpoint.metadata.state

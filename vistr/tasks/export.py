@@ -47,14 +47,13 @@ def run(config: Config) -> dict[str, float]:
     The file is loaded again and held to the network's own outputs on random frames; only then does it get its name.
     Returns the largest differences.
     """
-    assert config.run_dir is not None
     task = Export.of(config)
     checkpoint = read_checkpoint(task.checkpoint)
     config = adopt_checkpoint(config, checkpoint.metadata.config, config.overrides)
     kind = task.format or "mindir"
     if kind == "onnx":
         _require_onnxruntime()
-    output = Path(task.output or Path(config.run_dir or ".") / f"vistr.{kind}")
+    output = Path(task.output or config.folder / f"vistr.{kind}")
     size = ClipSize(config.num_frames, *task.frame_size(config))
     logger.info(
         "exporting %d frames of %dx%d pixels; compiling takes a while", size.num_frames, size.height, size.width

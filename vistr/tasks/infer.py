@@ -83,8 +83,7 @@ def run(config: Config) -> dict[str, float]:
     sources = open_sources(task.input, None if images is None else Path(images))
     logger.info("searched at %s", evaluation_size(config))
     predictor = make_predictor(config, checkpoint, task.min_score)
-    assert config.run_dir is not None
-    folder = Path(config.run_dir) / "results"
+    folder = config.folder / "results"
     with ExitStack() as stack:
         with _writing(folder), TrackFiles(folder) as files:
             found, failed = _find_all(task, predictor, sources, categories, folder, stack)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from vistr.config import Config
@@ -44,11 +43,10 @@ COLUMNS = (
 
 
 def run(config: Config) -> dict[str, float]:
-    """Rehearse, and write rehearsal.json into config.run_dir; returns the main figures.
+    """Rehearse, and write rehearsal.json into the run's folder; returns the main figures.
 
     UserError where the stand-ins cannot be built, or the network cannot be rehearsed.
     """
-    assert config.run_dir is not None
     if (lacking := stand_ins.why_not()) is not None:
         raise UserError(f"task=rehearse needs stand-ins for CUDA, which cannot be built: {lacking}.")
     task = Rehearse.of(config)
@@ -73,8 +71,8 @@ def run(config: Config) -> dict[str, float]:
         "cards_gb": {str(card): fitting(found, card) for card in CARDS_GB},
         "not_known": list(UNKNOWN),
     }
-    write_json(Path(config.run_dir) / "rehearsal.json", report)
-    logger.info("\n%s\n\nAll figures: %s", table(report), os.path.relpath(Path(config.run_dir) / "rehearsal.json"))
+    write_json(config.folder / "rehearsal.json", report)
+    logger.info("\n%s\n\nAll figures: %s", table(report), os.path.relpath(config.folder / "rehearsal.json"))
     most = max(found["training"], key=lambda row: row["peak_gb"])
     return {
         "training_memory_gb": most["peak_gb"],

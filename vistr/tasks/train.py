@@ -34,9 +34,8 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: Config) -> dict[str, float]:
-    """Train as configured, in config.run_dir; returns the final figures of the evaluated videos and of the training."""
-    assert config.run_dir is not None
-    folder = Path(config.run_dir)
+    """Train as configured; returns the final figures of the evaluated videos and of the training."""
+    folder = config.folder
     device = use_device(config.device.target, config.device.id)
     ranks = join(device)
     if ranks.size > 1:

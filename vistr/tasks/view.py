@@ -37,10 +37,9 @@ EXPLANATION = (
 
 
 def run(config: Config) -> dict[str, float]:
-    """Write index.html and a page for each chosen video into config.run_dir; returns the official figures, if any."""
-    assert config.run_dir is not None
+    """Write index.html and a page for each chosen video into the run's folder; returns the official figures, if any."""
     task = View.of(config)
-    annotation_file, results_file, folder = Path(task.annotations), Path(task.results), Path(config.run_dir)
+    annotation_file, results_file, folder = Path(task.annotations), Path(task.results), config.folder
     images = config.dataset.images
     video_set = open_annotations(annotation_file, None if images is None else Path(images))
     contents = read(truth_of(video_set), results_file)

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
+import vistr.config.compose
 from vistr import load_config
+from vistr.config.command import Sources
 from vistr.config.compose import from_dict
 from vistr.config.old_keys import renamed
 from vistr.config.resuming import SETTINGS, recorded_overrides
 from vistr.config.schema import Config
+from vistr.errors import UserError
 from vistr.runs.runs import read_run
 from vistr.tasks.settings import Evaluate, Train
 from vistr.training.settings import StepSchedule
@@ -80,3 +83,16 @@ def test_runs_of_both_versions_are_compared_by_one_name(tmp_path: Path) -> None:
 )
 def test_keys_work_as_they_were_typed(typed: str, means: str) -> None:
     assert renamed(typed) == means
+
+
+def test_a_study_that_was_written_before_sets_what_it_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "experiments").mkdir()
+    study = "defaults:\n  - tiny\n  - _self_\noptimizer:\n  epochs: 5\n  drop_epoch: 4\n  batch_size: 2\n"
+    (tmp_path / "experiments" / "mine.yaml").write_text(f"# @package _global_\n{study}")
+    monkeypatch.setattr(vistr.config.compose, "_sources", Sources(extra=tmp_path))
+    config = load_config(["experiments=mine", "optimizer.batch_size=3"])
+    assert (config.training.epochs, config.schedule.drop_epoch, config.training.batch_size) == (5, 4, 3)
+    assert load_config(["experiments=mine", "schedule=cosine"]).schedule.name == "cosine"
+    (tmp_path / "experiments" / "mine.yaml").write_text("# @package _global_\noptimizer:\n  epochs: many\n")
+    with pytest.raises(UserError, match=r"training\.epochs"):
+        load_config(["experiments=mine"])

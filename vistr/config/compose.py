@@ -27,6 +27,7 @@ from vistr.config import overrides as typed
 from vistr.config.checks import check
 from vistr.config.command import Sources
 from vistr.config.explanations import explain, no_such_key, unknown_key, without_other_options_keys
+from vistr.config.old_keys import move_in_studies
 from vistr.config.resuming import lay_over, run_of
 from vistr.config.run_names import override_key, register_resolvers
 from vistr.config.schema import FOLLOWING, OPTIONS, OVERLAID, PATH_KEYS, PATH_LIST_KEYS, POLYMORPHIC, Config
@@ -64,7 +65,7 @@ def prepare(sources: Sources | None = None) -> None:
     for group, options in OPTIONS.items():
         for name, option in options.items():
             node = OmegaConf.merge(OmegaConf.structured(option), FOLLOWING.get((group, name), {}))
-            if group in OVERLAID:
+            if group in OVERLAID or group == "optimizer":  # see `without_other_options_keys` and `move_in_studies`
                 OmegaConf.set_struct(node, False)
             store.store(name, node, group=group)
     register_resolvers()
@@ -180,6 +181,8 @@ def _keep_of_dataset(dataset: DictConfig, before: DictConfig) -> None:
 
 
 def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, list[str]]:
+    with conversion_errors(overrides):
+        move_in_studies(composed, overrides)
     without_other_options_keys(composed, overrides)
     unknown = unknown_key(composed)
     if unknown is not None:
@@ -237,6 +240,8 @@ def conversion_errors(overrides: Sequence[str]) -> Iterator[None]:
 
 
 def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
+    with conversion_errors(overrides):
+        move_in_studies(composed, overrides)
     without_other_options_keys(composed, overrides)
     key = unknown_key(composed)
     if key is not None:

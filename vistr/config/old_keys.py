@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from vistr.config.run_names import override_key
 from vistr.tasks.settings import TASKS
 
 # Keys that stood at the root of a configuration once; they are still typed without their section.
@@ -26,6 +30,19 @@ def renamed(override: str) -> str:
     key, equals, value = override.partition("=")
     plain = key.lstrip("+")
     return key[: len(key) - len(plain)] + ALIASES.get(plain, plain) + equals + value
+
+
+def move_in_studies(composed: DictConfig, overrides: Sequence[str]) -> None:
+    """Give what a user's study sets by a key that has moved to the key of today, unless that is typed."""
+    typed = {override_key(one) for one in overrides}
+    for old, new in _OF_OPTIMIZER.items():
+        name, (group, key) = old.partition(".")[2], new.split(".")
+        if name not in composed.optimizer:
+            continue
+        with open_dict(composed.optimizer):
+            value = composed.optimizer.pop(name)
+        if new not in typed and key in composed[group]:
+            OmegaConf.update(composed, new, value)
 
 
 def migrated(saved: dict[str, Any]) -> dict[str, Any]:

@@ -68,12 +68,12 @@ def losses_and_gradients(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The criterion's results and the total's gradients; of all masks, the matched sequences' are picked."""
     criterion, rows = Criterion(Loss()), supervision.query_rows
-    of_queries, of_masks = ([Tensor(a) for a in arrays] for arrays in (supervision[:4], supervision[6:]))
+    query_targets, mask_targets = ([Tensor(a) for a in arrays] for arrays in (supervision[:4], supervision[6:]))
 
     def forward(logits: Tensor, boxes: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         picked = ops.gather(masks, Tensor(rows.reshape(-1)), 0).reshape(*rows.shape, *masks.shape[1:])
-        total, by_layer = criterion.of_queries(logits, boxes, *of_queries)
-        total_of_masks, parts = criterion.of_masks(picked, *of_masks)
+        total, by_layer = criterion.sum_query_losses(logits, boxes, *query_targets)
+        total_of_masks, parts = criterion.sum_mask_losses(picked, *mask_targets)
         return total + total_of_masks, by_layer, parts
 
     results, gradients = ms.value_and_grad(forward, (0, 1, 2), has_aux=True)(*(Tensor(a) for a in inputs))
@@ -127,7 +127,7 @@ def test_a_new_mask_loss_is_weighted_and_named_by_its_line_in_the_table(monkeypa
         MASK_LOSSES, "dice", lambda x, y, probability, inside, pixels, natively: probability.sum(1) * 0 + 2
     )
     ones = Tensor(np.ones((1, 1, 4, 4), np.uint8))
-    _, parts = Criterion(Loss()).of_masks(
+    _, parts = Criterion(Loss()).sum_mask_losses(
         Tensor(np.zeros((1, 1, 1, 1), np.float32)), ones, Tensor(np.ones((1, 1), np.float32))
     )
     assert named_losses(np.zeros(4), np.append(0, parts.asnumpy()))["dice"] == 2

@@ -80,7 +80,7 @@ class Criterion(nn.Cell):
         self.mask_weights = tuple(weights[name] for name in MASK_LOSSES)
         self.sums_natively = backend.sums_natively()
 
-    def of_queries(
+    def sum_query_losses(
         self,
         logits: Tensor,
         boxes: Tensor,
@@ -98,7 +98,7 @@ class Criterion(nn.Cell):
             parts = (*parts, loss(logits, boxes, classes, class_weights, target_boxes, box_weights))
         return weighted_sum(parts, self.query_weights).sum(), ops.stack(parts, -1)
 
-    def of_masks(
+    def sum_mask_losses(
         self, masks: Tensor, targets: Tensor, weights: Tensor, sizes: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Total, and the mask losses `[number of losses]`.
@@ -112,17 +112,17 @@ class Criterion(nn.Cell):
         return weighted_sum(parts, self.mask_weights), ops.stack(parts)
 
 
-def named_losses(of_queries: np.ndarray, of_masks: np.ndarray) -> dict[str, float]:
+def named_losses(query_losses: np.ndarray, mask_losses: np.ndarray) -> dict[str, float]:
     """Losses by name, "loss" being the total; those of auxiliary layers end in the layer's number.
 
-    `of_queries` are the total and every layer's query losses in a row, `of_masks` the total and the mask losses.
+    `query_losses` are the total and every layer's query losses in a row, `mask_losses` the total and the mask losses.
     """
-    losses = {"loss": float(of_queries[0] + of_masks[0])}
-    by_layer = of_queries[1:].reshape(-1, len(QUERY_LOSSES))
+    losses = {"loss": float(query_losses[0] + mask_losses[0])}
+    by_layer = query_losses[1:].reshape(-1, len(QUERY_LOSSES))
     for layer, row in enumerate(by_layer):
         suffix = "" if layer == len(by_layer) - 1 else f"_{layer}"
         losses |= {f"{name}{suffix}": float(value) for name, value in zip(QUERY_LOSSES, row, strict=True)}
-    return losses | {name: float(value) for name, value in zip(MASK_LOSSES, of_masks[1:], strict=True)}
+    return losses | {name: float(value) for name, value in zip(MASK_LOSSES, mask_losses[1:], strict=True)}
 
 
 def negative_log_likelihood(logits: Tensor, classes: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Supervision(NamedTuple):
     """float32 `[K, T]`: 1 / number of boxes where the object is seen, else 0."""
 
     @property
-    def of_queries(self) -> tuple[np.ndarray, ...]:
+    def query_targets(self) -> tuple[np.ndarray, ...]:
         """What logits and boxes are compared with, in the criterion's order."""
         return (self.classes, self.class_weights, self.boxes, self.box_weights)
 
@@ -45,10 +45,10 @@ class Supervision(NamedTuple):
 
         The last group is filled up with sequences of no weight.
         """
-        of_masks = (self.query_rows, self.frame_rows, self.masks, self.mask_weights)
+        mask_targets = (self.query_rows, self.frame_rows, self.masks, self.mask_weights)
         for start in range(0, len(self.masks), size):
             rows = np.minimum(np.arange(start, start + size), len(self.masks) - 1)
-            *group, weights = (array[rows] for array in of_masks)
+            *group, weights = (array[rows] for array in mask_targets)
             weights[len(self.masks) - start :] = 0
             yield (*group, weights)
 

@@ -22,7 +22,7 @@ class FixedNetwork(nn.Cell):
         clip = np.zeros((1, num_frames, 3, height, width), np.float32)
         images, context = model.prepare(clip, np.zeros((1, num_frames, height, width), bool))
         self.position, self.blocked = context.position, context.blocked
-        self.blocked_by_frame = context.of_frames(num_frames)
+        self.blocked_by_frame = context.blocked_by_frame(num_frames)
         self.frame_step = model.frames_a_call(images)
         pixels = num_frames * -(-height // 4) * -(-width // 4)
         step = max(1, model.limits.mask_pixels // pixels)
@@ -44,7 +44,7 @@ class FixedNetwork(nn.Cell):
             first, second, third = (*first, adapted[0]), (*second, adapted[1]), (*third, adapted[2])
             last = (*last, stride32)
         logits, boxes, states, memory = self.detector(self.join(last), self.position, self.blocked, None)
-        shared = (*self.segmenter.of_memory(memory, None), self.join(first), self.join(second), self.join(third))
+        shared = (*self.segmenter.shared_by_frame(memory, None), self.join(first), self.join(second), self.join(third))
         states = states.reshape(-1, states.shape[2])
         sequences: tuple[Tensor, ...] = ()
         for i in range(len(self.query_rows)):

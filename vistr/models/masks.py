@@ -30,7 +30,7 @@ ATTENTION_GAIN = 1000.0
 LOGIT_GAIN, LOGIT_PRIOR = 8.0, -3.0
 
 
-def of_frames(maps: Tensor, frame_rows: Tensor) -> Tensor:
+def gather_frames(maps: Tensor, frame_rows: Tensor) -> Tensor:
     """Frames' maps `[B*T, ...]` repeated for images `[n, ...]`."""
     rows = ops.gather(maps.reshape(maps.shape[0], -1), frame_rows, 0)
     return rows.reshape(-1, *maps.shape[1:])
@@ -123,7 +123,7 @@ class MaskHead(nn.Cell):
     ) -> Tensor:
         """`sizes [n, 2]`: the images' height and width before padding, at the size of the network's input."""
         at = self.sizes_of_maps(sizes)
-        x = self.lay1.of_image(attention) + of_frames(shared[0], frame_rows)
+        x = self.lay1.of_image(attention) + gather_frames(shared[0], frame_rows)
         inside = inside_of(at[0], x.shape[1], x.shape[2])
         x = ops.relu(self.gn1(x, inside))
         x = ops.relu(self.gn2(self.lay2(x, inside), inside))
@@ -146,7 +146,7 @@ class MaskHead(nn.Cell):
         self, x: Tensor, finer: Tensor, frame_rows: Tensor, sizes: Tensor | None, new_sizes: Tensor | None
     ) -> Tensor:
         wide = resize_nearest(x, finer.shape[1], finer.shape[2], sizes, new_sizes)
-        return of_frames(finer, frame_rows) + wide
+        return gather_frames(finer, frame_rows) + wide
 
 
 class SequenceHead(nn.Cell):
@@ -186,7 +186,7 @@ class Segmenter(nn.Cell):
         self.insmask_head = SequenceHead(channels // 16, sequence_head)
 
     def shared_parameters(self) -> list[Parameter]:
-        """The trainable parameters of what all instances share: of `of_memory` and of the adapters."""
+        """The trainable parameters of what all instances share: of `shared_by_frame` and of the adapters."""
         head = self.mask_head
         cells = (self.bbox_attention.k_linear, head.adapter1, head.adapter2, head.adapter3, head.lay1)
         return [p for cell in cells for p in cell.trainable_params()]
@@ -196,7 +196,7 @@ class Segmenter(nn.Cell):
         shared = {p.name for p in self.shared_parameters()} - {self.mask_head.lay1.weight.name}
         return [p for p in self.trainable_params() if p.name not in shared]
 
-    def of_memory(self, memory: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
+    def shared_by_frame(self, memory: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
         """What all instances of a frame share of `memory [B*T, h, w, C]`: two maps `[B*T, h, w, ...]`."""
         inside = inside_of(sizes_at(sizes, self.stride), memory.shape[1], memory.shape[2])
         return self.bbox_attention.k_linear(memory), self.mask_head.lay1.of_frame(memory, inside)
@@ -212,14 +212,14 @@ class Segmenter(nn.Cell):
     ) -> Tensor:
         """Mask logits, float32 `[K, T, H/4, W/4]` of K sequences.
 
-        `shared` is what `of_memory` gives, then what `mask_head.adapt` gives; `states [B*T*N, C]` the last decoder
-        states; `blocked [B*T, h*w]`; `sizes [B*T, 2]` the frames' height and width before padding; `query_rows`,
-        `frame_rows` int32 `[K, T]` the query and frame of every image.
+        `shared` is what `shared_by_frame` gives, then what `mask_head.adapt` gives; `states [B*T*N, C]` are the last
+        decoder states; `blocked [B*T, h*w]`; `sizes [B*T, 2]` the frames' height and width before padding;
+        `query_rows`, `frame_rows` int32 `[K, T]` the query and frame of every image.
         """
         num_sequences, num_frames = query_rows.shape
         frames = frame_rows.reshape(-1)
         queries = ops.gather(states, query_rows.reshape(-1), 0)
-        keys = of_frames(shared[0], frames)
+        keys = gather_frames(shared[0], frames)
         attention = self.bbox_attention(queries, keys, ops.gather(blocked, frames, 0))
         of_images = None if sizes is None else ops.gather(sizes, frames, 0)
         x = self.mask_head(attention, shared[1:], frames, of_images)

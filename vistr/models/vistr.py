@@ -50,7 +50,7 @@ class Context(NamedTuple):
     sizes: Tensor
     """float32 `[B*T, 2]`: every frame's height and width before padding."""
 
-    def of_frames(self, num_frames: int) -> Tensor:
+    def blocked_by_frame(self, num_frames: int) -> Tensor:
         """`blocked` as `[B*T, h*w]`."""
         return self.blocked.reshape(self.blocked.shape[0] * num_frames, -1)
 
@@ -103,7 +103,7 @@ class VisTR(nn.Cell):
             return segmenter.mask_head.adapt(stride4, stride8, stride16)
 
         def share(memory: Tensor, sizes: Tensor) -> Any:
-            return segmenter.of_memory(memory, sizes)
+            return segmenter.shared_by_frame(memory, sizes)
 
         def segment(
             states: Tensor, blocked: Tensor, sizes: Tensor, query_rows: Tensor, frame_rows: Tensor, *shared: Tensor
@@ -165,12 +165,12 @@ class VisTR(nn.Cell):
         height, width = shared[-1].shape[1:3]
         step = max(1, min(num_sequences, self.limits.mask_pixels // (num_frames * height * width)))
         sequences = np.arange(num_sequences)
-        of_frames = (context.of_frames(num_frames), context.sizes)
+        by_frame = (context.blocked_by_frame(num_frames), context.sizes)
         parts = []
         for start in range(0, num_sequences, step):
             chosen = sequences[np.minimum(np.arange(start, start + step), num_sequences - 1)]
             rows = image_rows(chosen, num_frames, self.num_instances)
-            part = self.run_segment(states, *of_frames, *(Tensor(r) for r in rows), *shared).asnumpy()
+            part = self.run_segment(states, *by_frame, *(Tensor(r) for r in rows), *shared).asnumpy()
             parts.append(part[: num_sequences - start])
         masks = np.concatenate(parts).reshape(batch, self.num_instances, num_frames, height, width)
         return Tensor(np.ascontiguousarray(masks.swapaxes(1, 2)).reshape(batch, -1, height, width))
@@ -186,8 +186,8 @@ class VisTR(nn.Cell):
         small = padding_of_map(sizes, self.stride, num_frames, -(-height // self.stride), -(-width // self.stride))
         blocked = np.where(small, BLOCKED, 0).astype(self.dtype).reshape(batch, -1)
         position = position_code(small, self.channels).astype(self.dtype, copy=False)
-        of_frames = np.repeat(sizes, num_frames, 0).astype(np.float32)
-        return images, Context(Tensor(position), Tensor(blocked), Tensor(of_frames))
+        frame_sizes = np.repeat(sizes, num_frames, 0).astype(np.float32)
+        return images, Context(Tensor(position), Tensor(blocked), Tensor(frame_sizes))
 
 
 def frame_chunks(frames: Tensor, size: int) -> list[Tensor]:

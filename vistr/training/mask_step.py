@@ -31,22 +31,24 @@ class MaskStep:
         model: VisTR,
         criterion: Criterion,
         *,
-        of_stride4: bool,
+        needs_stride4: bool,
         kept: tuple[Sequence[Parameter], GraphCache | None, object],
     ) -> None:
-        self.model, self.of_stride4 = model, of_stride4
+        self.model, self.needs_stride4 = model, needs_stride4
         segmenter, natively = model.segmenter, backend.sums_natively()
-        self.of_shared = ms.ParameterTuple(segmenter.shared_parameters())
-        self.of_instances = ms.ParameterTuple(segmenter.instance_parameters())
+        self.shared_params = ms.ParameterTuple(segmenter.shared_parameters())
+        self.instance_params = ms.ParameterTuple(segmenter.instance_parameters())
 
         def losses(states: Tensor, *inputs: Tensor) -> Any:
             shared, (blocked, sizes, query_rows, frame_rows, scale) = inputs[:NUM_SHARED], inputs[NUM_SHARED:-2]
             masks = segmenter(shared, states, blocked, sizes, query_rows, frame_rows)
-            of_sequences = ops.gather(sizes, frame_rows[:, 0], 0)
-            total, of_masks = criterion.of_masks(masks, inputs[-2], inputs[-1], of_sequences)
-            return total * scale, ops.concat((total.reshape(1), of_masks))
+            sequence_sizes = ops.gather(sizes, frame_rows[:, 0], 0)
+            total, mask_losses = criterion.sum_mask_losses(masks, inputs[-2], inputs[-1], sequence_sizes)
+            return total * scale, ops.concat((total.reshape(1), mask_losses))
 
-        losses_and_gradients = ms.value_and_grad(losses, tuple(range(NUM_SHARED + 1)), self.of_instances, has_aux=True)
+        losses_and_gradients = ms.value_and_grad(
+            losses, tuple(range(NUM_SHARED + 1)), self.instance_params, has_aux=True
+        )
 
         def loss(*inputs: Tensor) -> Any:
             return losses_and_gradients(*inputs)
@@ -54,14 +56,14 @@ class MaskStep:
         def weighted(
             memory: Tensor, stride4: Tensor, stride8: Tensor, stride16: Tensor, sizes: Tensor, *gradients: Tensor
         ) -> Tensor:
-            shared = (*segmenter.of_memory(memory, sizes), *segmenter.mask_head.adapt(stride4, stride8, stride16))
+            shared = (*segmenter.shared_by_frame(memory, sizes), *segmenter.mask_head.adapt(stride4, stride8, stride16))
             total = dot(shared[0], gradients[0], natively)
             for i in range(1, NUM_SHARED):
                 total = total + dot(shared[i], gradients[i], natively)
             return total
 
         # A frozen stem ends at stride 4: nobody asks for that map's gradient.
-        gradients_of_weighted = ms.grad(weighted, (0, 1, 2, 3) if of_stride4 else (0, 2, 3), self.of_shared)
+        gradients_of_weighted = ms.grad(weighted, (0, 1, 2, 3) if needs_stride4 else (0, 2, 3), self.shared_params)
 
         def shared_gradients(*inputs: Tensor) -> Any:
             return gradients_of_weighted(*inputs)
@@ -86,17 +88,17 @@ class MaskStep:
         for query_rows, frame_rows, masks, weights in supervision.groups(size):
             rows, targets = (Tensor(query_rows), Tensor(frame_rows)), (Tensor(masks), Tensor(weights))
             inputs = (found.states, *shared, blocked, sizes, *rows, scale, *targets)
-            (_, losses), (of_inputs, of_instances) = self.run_loss(*inputs)
-            total = add(total, (losses, *of_inputs, *of_instances))
-        losses, of_states, *rest = total
-        of_shared, of_instances = rest[:NUM_SHARED], rest[NUM_SHARED:]
-        (of_memory, *of_maps), of_parameters = self.run_shared_gradients(found.memory, *maps, sizes, *of_shared)
-        release((*shared, *of_shared))
-        gradients = {p.name: g for p, g in zip(self.of_shared, of_parameters, strict=True)}
-        for parameter, gradient in zip(self.of_instances, of_instances, strict=True):
+            (_, losses), (grad_inputs, grad_instances) = self.run_loss(*inputs)
+            total = add(total, (losses, *grad_inputs, *grad_instances))
+        losses, grad_states, *rest = total
+        grad_shared, grad_instances = rest[:NUM_SHARED], rest[NUM_SHARED:]
+        (grad_memory, *grad_maps), grad_parameters = self.run_shared_gradients(found.memory, *maps, sizes, *grad_shared)
+        release((*shared, *grad_shared))
+        gradients = {p.name: g for p, g in zip(self.shared_params, grad_parameters, strict=True)}
+        for parameter, gradient in zip(self.instance_params, grad_instances, strict=True):
             name = parameter.name
             gradients[name] = gradients[name] + gradient if name in gradients else gradient
-        return losses, of_states, of_memory, of_maps, gradients
+        return losses, grad_states, grad_memory, grad_maps, gradients
 
 
 def group_size(count: int, most: int, pixels: int, limits: Limits) -> int:

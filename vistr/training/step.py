@@ -51,16 +51,16 @@ class TrainingStep:
         self.parameters: list[Parameter] = list(model.trainable_params())
         detector, criterion, natively = model.detector, Criterion(loss_settings), backend.sums_natively()
         backbone = detector.backbone
-        self.of_backbone = ms.ParameterTuple(backbone.trainable_params())
-        names = {p.name for p in self.of_backbone}
-        self.of_detector = ms.ParameterTuple(p for p in detector.trainable_params() if p.name not in names)
+        self.backbone_params = ms.ParameterTuple(backbone.trainable_params())
+        names = {p.name for p in self.backbone_params}
+        self.detector_params = ms.ParameterTuple(p for p in detector.trainable_params() if p.name not in names)
         self.from_images = not backbone.frozen_stem
         body = backbone if self.from_images else backbone.stages
-        of_detector, of_backbone = self.of_detector, self.of_backbone
+        detector_params, backbone_params = self.detector_params, self.backbone_params
         gradients_of = ops.GradOperation(get_by_list=True, sens_param=True)
 
         def losses(logits: Tensor, boxes: Tensor, scale: Tensor, *targets: Tensor) -> Any:
-            total, by_layer = criterion.of_queries(logits[first_layer:], boxes[first_layer:], *targets)
+            total, by_layer = criterion.sum_query_losses(logits[first_layer:], boxes[first_layer:], *targets)
             return total * scale, ops.concat((total.reshape(1), by_layer.reshape(-1)))
 
         losses_and_gradients = ms.value_and_grad(losses, (0, 1), has_aux=True)
@@ -76,16 +76,16 @@ class TrainingStep:
             total = dot(logits, gradients[0], natively) + dot(boxes, gradients[1], natively)
             return total + dot(states, gradients[2], natively) + dot(memory, gradients[3], natively)
 
-        gradients_of_weighted = ms.grad(weighted, 0, of_detector)
+        gradients_of_weighted = ms.grad(weighted, 0, detector_params)
 
         def detector_gradients(*inputs: Tensor | None) -> Any:
             return gradients_of_weighted(*inputs)
 
         def backbone_gradients(x: Tensor, sizes: Tensor, *gradients: Tensor) -> Any:
-            return gradients_of(body, of_backbone)(x, sizes, gradients)
+            return gradients_of(body, backbone_params)(x, sizes, gradients)
 
         kept = (list(model.get_parameters()), model.graphs, loss_settings)
-        self.masks = MaskStep(model, criterion, of_stride4=self.from_images, kept=kept)
+        self.masks = MaskStep(model, criterion, needs_stride4=self.from_images, kept=kept)
         self.run_loss = Graph("losses of classes and boxes, with gradients,", loss, *kept)
         self.run_detector_gradients = Graph("the transformer's gradients", detector_gradients, *kept)
         self.run_backbone_gradients = Graph("the backbone's gradients", backbone_gradients, *kept)
@@ -132,40 +132,44 @@ class TrainingStep:
     ) -> tuple[dict[str, float], tuple[Tensor, ...]]:
         """The losses by name, and the gradients, times `scale`, in the order of `parameters`."""
         stride4, stride8, stride16, stride32 = found.maps
-        factor, targets = Tensor(np.float32(scale)), (Tensor(target) for target in supervision.of_queries)
-        (_, of_queries), (logits, boxes) = self.run_loss(found.logits, found.boxes, factor, *targets)
-        blocked = context.of_frames(images.shape[0] // context.position.shape[0])
-        of_masks, states, memory, of_maps, of_segmenter = self.masks(found, blocked, context.sizes, supervision, factor)
-        losses = named_losses(of_queries.asnumpy(), of_masks.asnumpy())
+        factor, targets = Tensor(np.float32(scale)), (Tensor(target) for target in supervision.query_targets)
+        (_, query_losses), (logits, boxes) = self.run_loss(found.logits, found.boxes, factor, *targets)
+        blocked = context.blocked_by_frame(images.shape[0] // context.position.shape[0])
+        mask_losses, states, memory, grad_maps, grad_segmenter = self.masks(
+            found, blocked, context.sizes, supervision, factor
+        )
+        losses = named_losses(query_losses.asnumpy(), mask_losses.asnumpy())
         release((found.logits, found.boxes, found.states, found.memory, stride8, stride16))
         states = states.reshape(context.position.shape[0], -1, states.shape[-1])
-        of_stride32, of_detector = self.run_detector_gradients(
+        grad_stride32, grad_detector = self.run_detector_gradients(
             stride32, context.position, context.blocked, noise, logits, boxes, states, memory
         )
         release((stride32, logits, boxes, states, memory))
-        of_backbone: Sequence[Tensor] = ()
-        if len(self.of_backbone):
+        grad_backbone: Sequence[Tensor] = ()
+        if len(self.backbone_params):
             start = images if self.from_images else stride4
             size = self.model.frames_a_call(images)
-            of_backbone = self.backbone_gradients(start, context.sizes, [*of_maps, of_stride32], size)
-        groups = ((self.of_detector, of_detector), (self.of_backbone, of_backbone))
-        named = {p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)} | of_segmenter
+            grad_backbone = self.backbone_gradients(start, context.sizes, [*grad_maps, grad_stride32], size)
+        groups = ((self.detector_params, grad_detector), (self.backbone_params, grad_backbone))
+        named = {
+            p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)
+        } | grad_segmenter
         gradients = tuple(named[p.name] for p in self.parameters)
-        release((stride4, *of_maps, of_stride32))
+        release((stride4, *grad_maps, grad_stride32))
         return losses, gradients
 
     def backbone_gradients(
-        self, start: Tensor, sizes: Tensor, of_maps: Sequence[Tensor], size: int
+        self, start: Tensor, sizes: Tensor, grad_maps: Sequence[Tensor], size: int
     ) -> Sequence[Tensor]:
         """Gradients of the backbone's parameters, `size` frames at a time; frames that only fill up count nothing."""
         chunks, n = frame_chunks(start, size), start.shape[0]
         total: Sequence[Tensor] = ()
-        for i, (chunk, of_chunk) in enumerate(zip(chunks, frame_chunks(sizes, size), strict=True)):
-            gradients = [g if len(chunks) == 1 else g[i * size : (i + 1) * size] for g in of_maps]
+        for i, (chunk, chunk_sizes) in enumerate(zip(chunks, frame_chunks(sizes, size), strict=True)):
+            gradients = [g if len(chunks) == 1 else g[i * size : (i + 1) * size] for g in grad_maps]
             missing = (i + 1) * size - n
             if missing > 0:
                 gradients = [ops.concat((g, ops.zeros((missing, *g.shape[1:]), g.dtype)), 0) for g in gradients]
-            total = add(total, self.run_backbone_gradients(chunk, of_chunk, *gradients))
+            total = add(total, self.run_backbone_gradients(chunk, chunk_sizes, *gradients))
         return total
 
 

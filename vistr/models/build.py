@@ -49,7 +49,7 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
         num_instances=config.num_instances,
         stride=backbone.stride,
         precision=cast(Precision, config.device.precision),
-        limits=backend.limits(less_memory=recompute, half=config.device.precision == "fp16"),
+        limits=backend.limits(less_memory=recompute),
         graphs=graphs,
     )
 

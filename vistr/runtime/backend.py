@@ -38,7 +38,7 @@ CPU_LIMITS = Limits(
 )
 GPU_LIMITS = Limits(
     backbone_pixels=8_000_000,
-    mask_pixels=2_000_000,
+    mask_pixels=4_000_000,
     loss_pixels=2_000_000,
     loss_sequences=5,
     deformable_rows=660_000,
@@ -72,14 +72,9 @@ def sums_natively() -> bool:
     return _current == "gpu"
 
 
-def limits(*, less_memory: bool = False, half: bool = False) -> Limits:
-    """How much new layers take at a time; with `less_memory` half as many objects' masks, and less of the backbone.
-
-    In `half` precision, which takes more kernels but less memory, a GPU takes more masks at a time without gradients.
-    """
+def limits(*, less_memory: bool = False) -> Limits:
+    """How much new layers take at a time; with `less_memory` half as many objects' masks, and less of the backbone."""
     found = GPU_LIMITS if _current == "gpu" else CPU_LIMITS
-    if half and _current == "gpu":
-        found = replace(found, mask_pixels=4_000_000)
     if not less_memory:
         return found
     return replace(found, loss_pixels=found.loss_pixels // 2, backbone_pixels=min(found.backbone_pixels, 2_000_000))

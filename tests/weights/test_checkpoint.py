@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from tests import tiny
@@ -33,6 +33,7 @@ from vistr.weights.checkpoint import (
     network_of,
     read_checkpoint,
     save_checkpoint,
+    write_arrays,
 )
 from vistr.weights.checksums import crc32
 
@@ -345,3 +346,12 @@ def test_no_slots_are_one_sentence(path: Path) -> None:
     rewrite(path, lambda described: described["config"].update(num_instances=0))
     with pytest.raises(UserError, match="num_instances=0"):
         read_checkpoint(path)
+
+
+def test_a_full_disk_is_said_in_the_systems_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("vistr.weights.checkpoint.write_safetensors", full)
+    with pytest.raises(UserError, match=r"a\.safetensors cannot be written: No space left on device; free some space"):
+        write_arrays(tmp_path / "a.safetensors", {}, {})

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -70,8 +72,13 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, 
         with replacing(path) as draft:
             write_safetensors(draft, arrays, metadata)
     except (SafetensorError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be written: {reason}; free some space there, then go on") from error
+        raise UserError(f"{path} cannot be written: {_reason(error)}; free some space there, then go on") from error
+
+
+def _reason(error: SafetensorError | OSError) -> str:
+    """The system's words for what went wrong; the library puts its own around them."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(number[1])) if number else str(getattr(error, "strerror", None) or error)
 
 
 def read_checkpoint(path: Path | str, *, num_instances: int = 10, dilation: bool = False) -> Checkpoint:

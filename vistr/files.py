@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vistr.errors import UserError, shown
+from vistr.errors import UserError, shortened, shown
 from vistr.pointers import stand_in
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,6 +120,19 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
+
+
+def require_file(key: str, path: str | Path, what: str) -> None:
+    """UserError where the key names no file that exists; `what` says what it should be."""
+    if not is_file(Path(path)):
+        wrong = "this is a folder, name the file in it" if is_folder(Path(path)) else "there is no such file"
+        raise UserError(f"{key}={shortened(path)}: {wrong} ({what}).")
+
+
+def require_folder(key: str, path: str | Path, what: str) -> None:
+    """UserError where the key names no folder that exists; `what` says what it should be."""
+    if not is_folder(Path(path)):
+        raise UserError(f"{key}={shortened(path)}: there is no such folder ({what}).")
 
 
 def write_json(path: Path, content: Any) -> None:

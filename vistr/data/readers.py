@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from vistr.errors import UserError, shortened
-from vistr.files import is_file, is_folder
+from vistr.errors import UserError
+from vistr.files import require_file, require_folder
 
 if TYPE_CHECKING:
     from vistr.data.layouts import Split
@@ -26,10 +26,7 @@ class Released:
         """Raise a UserError where what is read is not named, or not there."""
         if not dataset.root:
             raise UserError(f"dataset={dataset.name} needs dataset.root=, the folder {dataset.name} lies in.")
-        if not is_folder(Path(dataset.root)):
-            raise UserError(
-                f"dataset.root={shortened(dataset.root)}: there is no such folder (the one {dataset.name} lies in)."
-            )
+        require_folder("dataset.root", dataset.root, f"the one {dataset.name} lies in")
 
     def read(self, dataset: Dataset, split: str) -> VideoSet:
         """The videos of a split."""
@@ -54,14 +51,8 @@ class Named(Released):
         if not given:
             what = "dataset.annotations=<file.json> and dataset.images=<folder of the videos' frames>"
             raise UserError(f"dataset={dataset.name} needs {what}.")
-        file, folder = Path(str(dataset.annotations)), Path(str(dataset.images))
-        if not is_file(file):
-            wrong = "this is a folder, name the file in it" if is_folder(file) else "there is no such file"
-            raise UserError(f"dataset.annotations={shortened(file)}: {wrong} (the annotation file).")
-        if not is_folder(folder):
-            raise UserError(
-                f"dataset.images={shortened(folder)}: there is no such folder (the folder of the videos' frames)."
-            )
+        require_file("dataset.annotations", str(dataset.annotations), "the annotation file")
+        require_folder("dataset.images", str(dataset.images), "the folder of the videos' frames")
 
     def read(self, dataset: Dataset, split: str) -> VideoSet:
         """All videos of the file."""

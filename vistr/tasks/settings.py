@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from vistr.errors import UserError, shortened
+from vistr.files import require_file, require_folder
 from vistr.hub import is_remote
 from vistr.knobs import knob
 from vistr.text.folder_names import end_of
@@ -333,16 +334,9 @@ def require(task: Task, key: str, what: str, *, exists: str = "") -> Path:
     path = Path(value)
     if exists == "any" and not (is_remote(value) or os.path.exists(path)):
         raise UserError(f"{key}={shortened(value)} does not exist: there is no such file or folder ({what}).")
-    if exists == "file":
+    if exists == "file" and not is_remote(value):
         require_file(key, value, what)
     return path
-
-
-def require_file(key: str, value: str, what: str) -> None:
-    """UserError where the key names no file that exists, nor an address."""
-    if not is_remote(value) and not os.path.isfile(value):
-        wrong = "this is a folder, name the file in it" if os.path.isdir(value) else "there is no such file"
-        raise UserError(f"{key}={shortened(value)}: {wrong} ({what}).")
 
 
 def require_output(task: Task, output: str) -> None:
@@ -361,9 +355,8 @@ def require_new(output: str) -> None:
 
 def require_images(config: Config, what: str) -> None:
     """UserError where dataset.images= names no folder."""
-    images = config.dataset.images
-    if images is not None and not os.path.isdir(images):
-        raise UserError(f"dataset.images={shortened(images)}: there is no such folder ({what}).")
+    if config.dataset.images is not None:
+        require_folder("dataset.images", config.dataset.images, what)
 
 
 def checkpoint_name(checkpoint: Path) -> str:

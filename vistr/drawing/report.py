@@ -124,6 +124,7 @@ def page(template: str, title: str, facts: dict[str, Any], scripts: Sequence[str
         return (folder / name).read_text(encoding="utf-8")
 
     parts = {
+        "<!--HEAD-->": text("head.html").rstrip("\n"),
         "<!--TITLE-->": html.escape(title),
         "<!--STYLE-->": f"<style>\n{text('style.css')}</style>",
         "<!--FACTS-->": f'<script type="application/json" id="facts">{_json(facts)}</script>',

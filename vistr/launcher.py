@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -258,23 +258,30 @@ class Launch:
 
 def children(msrun: int, role: str) -> list[psutil.Process]:
     """The processes of that role that msrun has started here."""
-    found = []
-    with suppress(psutil.Error):
-        for process in psutil.Process(msrun).children():
-            with suppress(psutil.Error):
-                command = {Path(word).name for word in process.cmdline()}
-                if process.environ().get("MS_ROLE") == role and not command.isdisjoint(SCRIPTS):
-                    found.append(process)
-    return found
+
+    def has_role(process: psutil.Process) -> bool:
+        command = {Path(word).name for word in process.cmdline()}
+        return process.environ().get("MS_ROLE") == role and not command.isdisjoint(SCRIPTS)
+
+    return _started(msrun, has_role)
 
 
 def end_tails(msrun: int) -> None:
     """End the `tail -f` that msrun starts: nobody reads it, and it would outlive an msrun that is killed."""
+    for process in _started(msrun, lambda process: process.name() == "tail"):
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def _started(msrun: int, wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    """Those of msrun's processes that are wanted, and still there to be asked."""
+    found = []
     with suppress(psutil.Error):
         for process in psutil.Process(msrun).children():
             with suppress(psutil.Error):
-                if process.name() == "tail":
-                    process.kill()
+                if wanted(process):
+                    found.append(process)
+    return found
 
 
 def free_port() -> int:

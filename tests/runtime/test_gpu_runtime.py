@@ -71,9 +71,7 @@ def test_it_is_made_once_and_follows_the_wheels(site_packages: Path, tmp_path: P
 def test_a_complete_cuda_11_of_the_system_is_left_alone(
     site_packages: Path, tmp_path: Path, loaded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = system_cuda(tmp_path, "11.6")
-    monkeypatch.setenv("CUDA_HOME", str(home))
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(home / "lib64"))
+    home = system_cuda(tmp_path, "11.6", monkeypatch)
     assert gpu_runtime.prepare(site_packages, tmp_path / "cache") == gpu_runtime.Runtime(home, ours=False)
     assert os.environ["LD_LIBRARY_PATH"] == str(home / "lib64")
     assert not (tmp_path / "cache").exists()
@@ -86,9 +84,7 @@ def test_a_complete_cuda_11_of_the_system_is_left_alone(
 def test_a_newer_cuda_is_not_what_the_plugin_wants(
     site_packages: Path, tmp_path: Path, loaded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = system_cuda(tmp_path, "13.0")
-    monkeypatch.setenv("CUDA_HOME", str(home))
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(home / "lib64"))
+    home = system_cuda(tmp_path, "13.0", monkeypatch)
     assert gpu_runtime.nvcc_release(home) == "13.0"
     runtime = gpu_runtime.prepare(site_packages, tmp_path / "cache")
     assert runtime is not None
@@ -98,9 +94,7 @@ def test_a_newer_cuda_is_not_what_the_plugin_wants(
 def test_nccl_comes_from_the_wheel_beside_a_cuda_of_the_system_too(
     site_packages: Path, tmp_path: Path, loaded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = system_cuda(tmp_path, "11.6")
-    monkeypatch.setenv("CUDA_HOME", str(home))
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(home / "lib64"))
+    system_cuda(tmp_path, "11.6", monkeypatch)
     gpu_runtime.prepare(site_packages, tmp_path / "cache")
     assert loaded == [str(site_packages / "nvidia/nccl/lib/libnccl.so.2")]
 
@@ -177,8 +171,8 @@ def test_a_gpu_that_cannot_be_used_is_said_under_auto(
     assert "the GPU is left unused: of the CUDA 11 libraries libX.so is missing: get it" in caplog.text
 
 
-def system_cuda(folder: Path, release: str) -> Path:
-    """A CUDA_HOME with every library, whose nvcc says this release."""
+def system_cuda(folder: Path, release: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The CUDA_HOME of the environment from now on: it has every library, and its nvcc says this release."""
     home = folder / f"cuda-{release}"
     (home / "bin").mkdir(parents=True)
     (home / "lib64").mkdir()
@@ -187,4 +181,6 @@ def system_cuda(folder: Path, release: str) -> Path:
     nvcc = home / "bin/nvcc"
     nvcc.write_text(f'#!/bin/sh\necho "Cuda compilation tools, release {release}, V{release}.1"\n')
     nvcc.chmod(0o755)
+    monkeypatch.setenv("CUDA_HOME", str(home))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(home / "lib64"))
     return home

@@ -22,6 +22,7 @@ from typing import Any
 
 from scripts.mutate.changes import SOUND
 from scripts.mutate.readers import Case, find_reader
+from vistr.runtime import system
 
 RIGHT = ("accepted", "sentence")
 OUTCOMES = (*RIGHT, "exception", "poor", "wrong", "crash", "hang", "memory")
@@ -102,7 +103,7 @@ def _serve(name: str, seed: int, start: int, count: int, folder: Path) -> None:
     os.environ["GLOG_v"] = "4"  # noqa: SIM112 (so MindSpore spells it)
     warnings.simplefilter("ignore")
     make = find_reader(name)(folder)
-    resource.setrlimit(resource.RLIMIT_AS, (_address_space() + _LIMIT,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (system.address_space() + _LIMIT,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     out.write("ready\n")
     for number in range(start, count):
@@ -153,10 +154,6 @@ def _held(key: str) -> int:
 
 def _held_by_children() -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-
-
-def _address_space() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _place(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import signal
@@ -82,12 +83,20 @@ def read_at(file: int, length: int, offset: int) -> bytes:
     return found
 
 
+def address_space() -> int:
+    """Bytes of address space that this process has, on Linux; 0 elsewhere."""
+    pages = 0
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return pages * mmap.PAGESIZE
+
+
 def limit_process(*, more_memory: int, more_seconds: float) -> None:
     """Let this process take so many further bytes of address space and seconds of processor time, and leave no core."""
     if sys.platform == "linux":
         import resource
 
-        memory = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + more_memory
+        memory = address_space() + more_memory
         seconds = int(time.process_time() + more_seconds)
         for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_CORE, 0)):
             _, hard = resource.getrlimit(kind)

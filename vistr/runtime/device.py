@@ -8,10 +8,9 @@ from functools import lru_cache
 from typing import Literal
 
 import mindspore as ms
-from mindspore._c_expression import RuntimeConf
 
 from vistr.errors import UserError
-from vistr.runtime import backend, gpu_runtime, parallel, system
+from vistr.runtime import backend, gpu_runtime, parallel, private, system
 
 logger = logging.getLogger(__name__)
 NUM_THREADS = 5
@@ -83,7 +82,7 @@ def _use_threads() -> None:
 
     There it takes fewer, and then every compiled graph holds the inputs of its last call until the next one.
     """
-    if not RuntimeConf.get_instance().is_dispatch_threads_num_configured():
+    if not private.launch_threads_are_set():
         ms.runtime.dispatch_threads_num(NUM_THREADS)
 
 

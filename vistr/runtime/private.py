@@ -1,4 +1,4 @@
-"""MindSpore's private parts, known for one release: with another, graphs are neither kept on disk nor dropped early."""
+"""MindSpore's private parts, known for one release: with another they are left alone, and graphs not kept on disk."""
 
 from __future__ import annotations
 
@@ -44,3 +44,12 @@ def drop_graphs() -> None:
         graphs: Iterable[Any] = PARTS[0].ms_compile_cache
         PARTS[1].get_instance().del_net_res(None, set(graphs))
         PARTS[0].ms_compile_cache.clear()
+
+
+def launch_threads_are_set() -> bool:
+    """Whether the user has chosen how many threads launch kernels, or nobody can tell."""
+    if PARTS is None:
+        return True
+    from mindspore._c_expression import RuntimeConf
+
+    return bool(RuntimeConf.get_instance().is_dispatch_threads_num_configured())

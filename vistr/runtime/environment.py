@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from vistr.files import user_cache
 
@@ -12,9 +13,10 @@ DEFAULTS = {
     # Load the modules that are used, not all 407 of MindSpore's; keep what the driver compiles for newer GPUs: 4 GB.
     "CUDA_MODULE_LOADING": "LAZY",
     "CUDA_CACHE_MAXSIZE": "4294967296",
-    # Where a graph that does not compile is described, in place of rank_0/ in the working directory.
-    "MS_OM_PATH": str(user_cache() / "failed_graphs"),
 }
+with suppress(RuntimeError):  # of a user without a home
+    # Where a graph that does not compile is described, in place of rank_0/ in the working directory.
+    DEFAULTS["MS_OM_PATH"] = str(user_cache() / "failed_graphs")
 
 
 def set_defaults() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vistr.data.importing.coco import read_coco
 from vistr.data.importing.labelme import read_labelme
-from vistr.data.importing.masks import read_masks
+from vistr.data.importing.mask_pictures import read_masks
 from vistr.data.importing.writing import write_custom
 from vistr.errors import UserError
 from vistr.files import read_json

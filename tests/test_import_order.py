@@ -69,7 +69,7 @@ def test_the_documentation_states_the_same_order() -> None:
     assert [line.split()[0] for line in drawn.strip().splitlines()] == ROOMS
 
 
-@pytest.mark.parametrize("module", ["vistr.cli", "vistr.launcher", "vistr.tasks.compare", "vistr.sweeps.report"])
+@pytest.mark.parametrize("module", ["vistr.cli", "vistr.launcher", "vistr.tasks.compare", "vistr.sweeps.ranking"])
 def test_what_composes_and_compares_does_without_mindspore(module: str) -> None:
     code = f"import sys, {module}; vistr.load_config(['experiment=tiny']); print('mindspore' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

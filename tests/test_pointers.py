@@ -12,10 +12,10 @@ from vistr.data.images import read_image
 from vistr.data.video import VideoFile
 from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
-from vistr.evaluation.ytvis import evaluate
+from vistr.evaluation.official import evaluate
 from vistr.pointers import stand_in
 from vistr.weights.checkpoint import read_checkpoint
-from vistr.weights.files import find_weights
+from vistr.weights.formats import find_weights
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"
 PAGES = [

@@ -37,8 +37,8 @@ from vistr.runtime.other_launchers import require_launcher
 from vistr.runtime.signals import StopRequests
 from vistr.runtime.streams import outlive_readers
 from vistr.sweeps.jobs import SWEEP_JOB, record_mistake, run_apart
+from vistr.sweeps.kept_configs import keep_sources, sources_of
 from vistr.sweeps.plan import SweepPlan, plan
-from vistr.sweeps.sources import keep_sources, sources_of
 from vistr.tasks import run_task
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def _claim(config: Config, folder: Path, ready: list[str], sweep_job: bool) -> P
 def _sweep(command: Command, ready: list[str]) -> int:
     """Run a sweep, or go on with it, and report what came out, also where it was stopped."""
     # It draws: only a sweep needs that.
-    from vistr.sweeps.report import report
+    from vistr.sweeps.ranking import report
 
     planned: SweepPlan = plan(ready)
     with writing(planned.folder):

@@ -165,10 +165,10 @@ def _(rng: np.random.Generator) -> Case:
 @case("attention with a padding mask")
 def _(rng: np.random.Generator) -> Case:
     layer = MultiHeadAttention(96, 8, 0)
-    blocked = Tensor(np.where(np.arange(60) > 50, np.float32(-3e4), np.float32(0))[None].repeat(2, 0))
+    key_padding_mask = Tensor(np.where(np.arange(60) > 50, np.float32(-3e4), np.float32(0))[None].repeat(2, 0))
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return layer(q, k, v, blocked, None)
+        return layer(q, k, v, key_padding_mask, None)
 
     return attend, [normal(rng, 2, 40, 96), normal(rng, 2, 60, 96), normal(rng, 2, 60, 96)]
 
@@ -195,10 +195,10 @@ def _(rng: np.random.Generator) -> Case:
 
 @case("attention map of the masks")
 def _(rng: np.random.Generator) -> Case:
-    layer, blocked = AttentionMap(96, 8), Tensor(np.zeros((6, 15), np.float32))
+    layer, key_padding_mask = AttentionMap(96, 8), Tensor(np.zeros((6, 15), np.float32))
 
     def attend(queries: Tensor, keys: Tensor) -> Tensor:
-        return layer(queries, keys, blocked)
+        return layer(queries, keys, key_padding_mask)
 
     return attend, [normal(rng, 6, 96), normal(rng, 6, 3, 5, 96)]
 

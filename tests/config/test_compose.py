@@ -16,7 +16,7 @@ import vistr.config.compose
 from vistr import load_config
 from vistr.config import Config, schema, search_path
 from vistr.config.compose import adopt_checkpoint, from_dict, load_run, to_dict
-from vistr.config.videos import open_split
+from vistr.config.open_videos import open_split
 from vistr.errors import UserError
 from vistr.files import ROOT
 

@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 
 from vistr.data.importing.coco import read_coco
 from vistr.data.importing.labelme import read_labelme
-from vistr.data.importing.masks import read_masks
+from vistr.data.importing.mask_pictures import read_masks
 from vistr.data.importing.writing import ImportedVideo, write_custom
 from vistr.data.videos import VideoSet
 from vistr.errors import UserError

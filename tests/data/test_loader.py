@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from vistr.data import loader as loader_module
+from vistr.data.buckets import few_sizes
 from vistr.data.loader import GROUP, ClipLoader
 from vistr.data.samples import open_frame
 from vistr.data.settings import Augmentation
-from vistr.data.sizes import few_sizes
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, clips_of
 

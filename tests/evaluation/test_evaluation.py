@@ -15,9 +15,9 @@ import pytest
 from vistr.data.segmentation import area, to_rle
 from vistr.errors import UserError
 from vistr.evaluation.accumulation import category_curves
-from vistr.evaluation.matching import match_group
+from vistr.evaluation.assignment import match_group
+from vistr.evaluation.official import evaluate
 from vistr.evaluation.reading import read
-from vistr.evaluation.ytvis import evaluate
 
 # Case name -> {"gt": ..., "results": ..., "expected": ...}, as the official code was given and gave them.
 CASES = json.loads(gzip.decompress((Path(__file__).parents[1] / "data/ytvis_eval/cases.json.gz").read_bytes()))

@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from vistr.data.painting import Place, paint_instance
 from vistr.data.segmentation import RLE, area, encode, to_json
 from vistr.data.shapes import CATEGORIES
-from vistr.evaluation.ytvis import evaluate
+from vistr.evaluation.official import evaluate
 from vistr.inference.linking import LinkedFrame, TrackLinker
 from vistr.inference.postprocess import ClipTrack
 from vistr.inference.tracks import collect, video_results

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vistr.data.segmentation import RLE, area, encode, sequence_iou, to_json
-from vistr.evaluation.ytvis import evaluate
+from vistr.evaluation.official import evaluate
 from vistr.inference.linking import TrackLinker
 from vistr.inference.postprocess import ClipTrack
 from vistr.inference.tracks import Track, collect, video_results

@@ -68,18 +68,18 @@ def test_a_clip_does_not_depend_on_its_neighbours(
 
 
 def test_what_padding_holds_does_not_reach_the_transformer(plain: VisTR) -> None:
-    # The attention is blocked there; only convolutions at the border see it. So padding a whole stride away
+    # Attention is masked there; only convolutions at the border see it. So padding a whole stride away
     # from the picture may hold anything as far as the encoder is concerned.
     batch = tiny.clip(2, 1, pad_width=32)
     _, context = plain.prepare(batch.frames, batch.padding)
     tokens = np.random.default_rng(0).standard_normal((1, 4, 96)).astype(np.float32)
-    blocked = context.blocked.asnumpy() < 0
-    assert blocked.tolist() == [[False, True] * tiny.NUM_FRAMES]
+    key_padding_mask = context.key_padding_mask.asnumpy() < 0
+    assert key_padding_mask.tolist() == [[False, True] * tiny.NUM_FRAMES]
     query = plain.detector.query_embed
     states = []
     for filling in (0, 100):
-        filled = np.where(blocked[..., None], np.float32(filling), tokens)
-        found, _ = plain.detector.transformer(Tensor(filled), query, context.position, context.blocked, None)
+        filled = np.where(key_padding_mask[..., None], np.float32(filling), tokens)
+        found, _ = plain.detector.transformer(Tensor(filled), query, context.position, context.key_padding_mask, None)
         states.append(found.asnumpy())
     np.testing.assert_allclose(states[0], states[1], atol=1e-5)
 

@@ -10,8 +10,8 @@ import pytest
 from vistr.config import overrides as typed
 from vistr.config.command import Sources
 from vistr.errors import UserError
+from vistr.sweeps.kept_configs import keep_sources
 from vistr.sweeps.plan import plan
-from vistr.sweeps.sources import keep_sources
 
 
 def folder(*overrides: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vistr.runtime.subprocess_call import answer_request
 from vistr.weights import foreign
-from vistr.weights.files import WeightFile
+from vistr.weights.formats import WeightFile
 
 
 def parse(path: Path) -> WeightFile:

@@ -13,7 +13,7 @@ from vistr.config.compose import from_dict
 from vistr.errors import UserError
 from vistr.weights.architecture import architecture
 from vistr.weights.fitting import require_fitting
-from vistr.weights.sources import BODY, Kind, Source
+from vistr.weights.kinds import BODY, Kind, Source
 
 Arrays = dict[str, np.ndarray]
 

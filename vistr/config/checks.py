@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 
+from vistr.config.evaluation_sizes import evaluation_size
 from vistr.config.schema import Config
-from vistr.config.sizes import evaluation_size
 from vistr.data.readers import READERS, reader_of
 from vistr.errors import UserError, shortened
 from vistr.knobs import check_section

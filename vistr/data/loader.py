@@ -11,10 +11,10 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from vistr.data.buckets import Size, padded_size
 from vistr.data.clips import Batch, ClipTargets, clip_frames, clip_index
 from vistr.data.samples import collate, load_frames, load_targets
 from vistr.data.settings import Augmentation
-from vistr.data.sizes import Size, padded_size
 from vistr.data.transforms import Step, draw_steps, shown_pixels
 from vistr.data.videos import Video, VideoSet
 

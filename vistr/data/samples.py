@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vistr.data.buckets import Size, padded_size
 from vistr.data.clips import Batch, ClipTargets
 from vistr.data.images import image_size, read_reduced, stored_size
 from vistr.data.resampling import frame_steps, reduced_size
 from vistr.data.segmentation import RLE, bounds, decode
-from vistr.data.sizes import Size, padded_size
 from vistr.data.transforms import FloatArray, FrameStep, Pixels, Step, move_boxes, move_frame, shown_pixels
 from vistr.data.videos import Annotation, Video, VideoSet
 from vistr.errors import UserError

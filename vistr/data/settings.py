@@ -42,7 +42,7 @@ class Dataset:
     split: str = knob("holdout", choices=("holdout", "train", "valid", "test"))
     holdout: float = knob(0.1, at_least=0, less_than=1)
     seed: int = knob(42, at_least=0, at_most=MAX_SEED)  # which videos those are
-    # Clip size of training, pixels; that of evaluation and task=infer is chosen in vistr/config/sizes.py.
+    # Clip size of training, pixels; that of evaluation and task=infer is chosen in vistr/config/evaluation_sizes.py.
     short_side: int = knob(300, at_least=1)
     long_side: int = knob(540, at_least=1)
     eval_short_side: int | None = knob(None, at_least=1)  # null: 300, as the original, or training's if that is another

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vistr.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, MAX_RESULTS, GroupMatches
+from vistr.evaluation.assignment import AREA_RANGES, IOU_THRESHOLDS, MAX_RESULTS, GroupMatches
 
 RECALL_GRID: NDArray[np.float64] = np.linspace(0, 1, 101)
 

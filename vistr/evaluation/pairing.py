@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from vistr.data.segmentation import sequence_iou
-from vistr.evaluation.matching import MAX_RESULTS
+from vistr.evaluation.assignment import MAX_RESULTS
 from vistr.evaluation.reading import Contents, ResultTrack, TruthTrack
 
 # An object counts as found from this overlap on, the loosest threshold of the official evaluation.

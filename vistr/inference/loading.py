@@ -10,7 +10,7 @@ from typing import Any
 
 from vistr.config import Config
 from vistr.config.compose import from_dict
-from vistr.config.sizes import clip_sizes, evaluation_size
+from vistr.config.evaluation_sizes import clip_sizes, evaluation_size
 from vistr.data.videos import Category
 from vistr.errors import UserError
 from vistr.inference.predictor import ClipSettings, Predictor

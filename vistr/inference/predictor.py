@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vistr.data.buckets import Size, padded_size
 from vistr.data.segmentation import RLE, area, decode
-from vistr.data.sizes import Size, padded_size
 from vistr.data.sources import dataset_frames
 from vistr.data.transforms import Resize, resized
 from vistr.data.videos import Category, Video, VideoSet

@@ -20,7 +20,7 @@ from vistr.runtime import backend
 class MultiHeadAttention(nn.Cell):
     """Scaled dot-product attention `[B, Q, C], [B, K, C], [B, K, C] -> [B, Q, C]` (the paper's section 3.2).
 
-    `blocked` is `[B, K]` with 0 where a key may be seen and a large negative number where it may not.
+    `key_padding_mask` is `[B, K]` with 0 where a key may be seen and a large negative number where it may not.
     """
 
     def __init__(self, channels: int, num_heads: int, site: int) -> None:
@@ -36,19 +36,19 @@ class MultiHeadAttention(nn.Cell):
         self.thirds = ops.Split(0, 3)
 
     def construct(
-        self, query: Tensor, key: Tensor, value: Tensor, blocked: Tensor | None, noise: Tensor | None
+        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None, noise: Tensor | None
     ) -> Tensor:
-        if blocked is None:
-            blocked = ops.zeros(key.shape[:2], key.dtype)
-        blocked = blocked.astype(key.dtype)
+        if key_padding_mask is None:
+            key_padding_mask = ops.zeros(key.shape[:2], key.dtype)
+        key_padding_mask = key_padding_mask.astype(key.dtype)
         # Split, not sliced: the gradient of every slice would be as large as the whole.
         weights = self.thirds(self.in_proj_weight.astype(key.dtype))
         biases = self.thirds(self.in_proj_bias)
         q = self.project(query, weights[0], biases[0]) * self.scale
         k, v = self.project(key, weights[1], biases[1]), self.project(value, weights[2], biases[2])
         if noise is None:
-            return self.out_proj(self.attend(q, k, v, blocked, blocked))
-        return self.out_proj(self.attend_with_dropout(q, k, v, blocked, noise))
+            return self.out_proj(self.attend(q, k, v, key_padding_mask, key_padding_mask))
+        return self.out_proj(self.attend_with_dropout(q, k, v, key_padding_mask, noise))
 
     def project(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """One of the three input projections."""
@@ -56,11 +56,11 @@ class MultiHeadAttention(nn.Cell):
 
 
 class Attend(nn.Cell):
-    """`softmax(q k^T + blocked) v` of every head: `[B, Q, C], [B, K, C], [B, K, C], [B, K] -> [B, Q, C]`.
+    """`softmax(q k^T + key_padding_mask) v` of every head: `[B, Q, C], [B, K, C], [B, K, C], [B, K] -> [B, Q, C]`.
 
     The weights `[B, heads, Q, K]` are made a few heads at a time, and once more in the backward pass, so that they are
-    never all in memory. `blocked` enters the scores as one more channel: adding it by broadcasting costs more than the
-    product itself. With `site` the weights drop out by `noise`; without it `noise` is not looked at.
+    never all in memory. `key_padding_mask` enters the scores as one more channel: adding it by broadcasting costs
+    more than the product itself. With `site` the weights drop out by `noise`; without it `noise` is not looked at.
     """
 
     def __init__(self, num_heads: int, site: int | None) -> None:
@@ -73,9 +73,13 @@ class Attend(nn.Cell):
         self.matmul = ops.BatchMatMul()
         self.matmul_tn = ops.BatchMatMul(transpose_a=True)
 
-    def construct(self, q: Tensor, k: Tensor, v: Tensor, blocked: Tensor, noise: Tensor) -> Tensor:
+    def construct(self, q: Tensor, k: Tensor, v: Tensor, key_padding_mask: Tensor, noise: Tensor) -> Tensor:
         batch, num_queries, channels = q.shape
-        q, k, v = self.split(q, 1, blocked), self.split(k, 2, blocked), self.split(v, 0, blocked)
+        q, k, v = (
+            self.split(q, 1, key_padding_mask),
+            self.split(k, 2, key_padding_mask),
+            self.split(v, 0, key_padding_mask),
+        )
         parts: tuple[Tensor, ...] = ()  # a list would not export to ONNX
         count = num_chunks(batch * self.num_heads, num_queries * k.shape[1], self.scores_a_chunk)
         split = ops.Split(0, count)
@@ -89,13 +93,13 @@ class Attend(nn.Cell):
         return self.merge(parts, batch, num_queries, channels)
 
     def bprop(
-        self, q: Tensor, k: Tensor, v: Tensor, blocked: Tensor, noise: Tensor, out: Tensor, dout: Tensor
+        self, q: Tensor, k: Tensor, v: Tensor, key_padding_mask: Tensor, noise: Tensor, out: Tensor, dout: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         batch, num_queries, channels = q.shape
         num_keys = k.shape[1]
-        k_plain, v_plain = self.split(k, 0, blocked), self.split(v, 0, blocked)
-        q_plain, dout_heads = self.split(q, 0, blocked), self.split(dout, 0, blocked)
-        q_wide, k_wide = self.split(q, 1, blocked), self.split(k, 2, blocked)
+        k_plain, v_plain = self.split(k, 0, key_padding_mask), self.split(v, 0, key_padding_mask)
+        q_plain, dout_heads = self.split(q, 0, key_padding_mask), self.split(dout, 0, key_padding_mask)
+        q_wide, k_wide = self.split(q, 1, key_padding_mask), self.split(k, 2, key_padding_mask)
         dqs: list[Tensor] = []
         dks: list[Tensor] = []
         dvs: list[Tensor] = []
@@ -116,7 +120,7 @@ class Attend(nn.Cell):
             dks.append(self.matmul_tn(dscores, q_plains[i]))
         dq = self.merge(dqs, batch, num_queries, channels)
         dk, dv = self.merge(dks, batch, num_keys, channels), self.merge(dvs, batch, num_keys, channels)
-        return dq, dk, dv, ops.zeros_like(blocked), ops.zeros_like(noise)
+        return dq, dk, dv, ops.zeros_like(key_padding_mask), ops.zeros_like(noise)
 
     def weights(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Attention weights of some heads, float32 in every precision: thousands of keys share a sum of one."""
@@ -130,15 +134,15 @@ class Attend(nn.Cell):
         sums = self.matmul(x, ops.ones((n, length, 1), x.dtype))
         return self.matmul(sums, ops.ones((n, 1, length), x.dtype))
 
-    def split(self, x: Tensor, extra: int, blocked: Tensor) -> Tensor:
-        """`[B, L, C] -> [B * heads, L, C / heads]`, with 1 (`extra` 1) or `blocked` (2) as one more channel."""
+    def split(self, x: Tensor, extra: int, key_padding_mask: Tensor) -> Tensor:
+        """`[B, L, C] -> [B * heads, L, C / heads]`, with 1 (`extra` 1) or the mask (2) as one more channel."""
         batch, length, channels = x.shape
         rows = ops.gather(x.reshape(-1, channels // self.num_heads), head_table(batch, length, self.num_heads), 0)
         heads = rows.reshape(batch * self.num_heads, length, channels // self.num_heads)
         if extra == 1:
             return ops.concat((heads, ops.ones((batch * self.num_heads, length, 1), x.dtype)), 2)
         if extra == 2:
-            per_head = ops.tile(blocked.reshape(batch, 1, length, 1), (1, self.num_heads, 1, 1))
+            per_head = ops.tile(key_padding_mask.reshape(batch, 1, length, 1), (1, self.num_heads, 1, 1))
             return ops.concat((heads, per_head.reshape(-1, length, 1)), 2)
         return heads
 

@@ -40,9 +40,9 @@ class Detector(nn.Cell):
         self.bbox_embed = BoxHead(channels)
 
     def construct(
-        self, stride32: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None
+        self, stride32: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The backbone's last map `[B*T, h, w, C]`, `position [B, L, C]`, `blocked [B, L]` with L = T*h*w.
+        """The backbone's last map `[B*T, h, w, C]`, `position [B, L, C]`, `key_padding_mask [B, L]` with L = T*h*w.
 
         Returns float32 logits `[layers, B, Q, num_logits]` and boxes `[layers, B, Q, 4]`, the last states `[B, Q, C]`
         and the memory `[B*T, h, w, C]`.
@@ -50,7 +50,11 @@ class Detector(nn.Cell):
         tokens = self.input_proj(stride32)
         batch, channels = position.shape[0], position.shape[2]
         states, memory = self.transformer(
-            tokens.reshape(batch, -1, channels), self.query_embed.astype(tokens.dtype), position, blocked, noise
+            tokens.reshape(batch, -1, channels),
+            self.query_embed.astype(tokens.dtype),
+            position,
+            key_padding_mask,
+            noise,
         )
         # Matching and losses are computed in float32, and so are the heads they read.
         exact = states.astype(ms.float32)

@@ -21,8 +21,8 @@ class FixedNetwork(nn.Cell):
         self.num_instances = model.num_instances
         clip = np.zeros((1, num_frames, 3, height, width), np.float32)
         images, context = model.prepare(clip, np.zeros((1, num_frames, height, width), bool))
-        self.position, self.blocked = context.position, context.blocked
-        self.blocked_by_frame = context.blocked_by_frame(num_frames)
+        self.position, self.key_padding_mask = context.position, context.key_padding_mask
+        self.padding_mask_by_frame = context.padding_mask_by_frame(num_frames)
         self.frame_step = model.frames_a_call(images)
         pixels = num_frames * -(-height // 4) * -(-width // 4)
         step = max(1, model.limits.mask_pixels // pixels)
@@ -43,13 +43,13 @@ class FixedNetwork(nn.Cell):
             adapted = self.segmenter.mask_head.adapt(stride4, stride8, stride16)
             first, second, third = (*first, adapted[0]), (*second, adapted[1]), (*third, adapted[2])
             last = (*last, stride32)
-        logits, boxes, states, memory = self.detector(self.join(last), self.position, self.blocked, None)
+        logits, boxes, states, memory = self.detector(self.join(last), self.position, self.key_padding_mask, None)
         shared = (*self.segmenter.shared_by_frame(memory, None), self.join(first), self.join(second), self.join(third))
         states = states.reshape(-1, states.shape[2])
         sequences: tuple[Tensor, ...] = ()
         for i in range(len(self.query_rows)):
             rows = (self.query_rows[i], self.frame_rows[i])
-            sequences = (*sequences, self.segmenter(shared, states, self.blocked_by_frame, None, rows[0], rows[1]))
+            sequences = (*sequences, self.segmenter(shared, states, self.padding_mask_by_frame, None, rows[0], rows[1]))
         masks = self.join(sequences).transpose(1, 0, 2, 3)
         masks = masks.reshape(1, num_frames * self.num_instances, masks.shape[2], masks.shape[3])
         return logits[logits.shape[0] - 1], boxes[boxes.shape[0] - 1], masks

@@ -54,13 +54,13 @@ class AttentionMap(nn.Cell):
         self.scale = 1 / math.sqrt(channels / num_heads)
         self.keys_by_queries = ops.BatchMatMul()
 
-    def construct(self, queries: Tensor, keys: Tensor, blocked: Tensor) -> Tensor:
-        """`queries [n, C]`, `keys [n, h, w, C]` already projected, `blocked [n, h*w]` as in the transformer."""
+    def construct(self, queries: Tensor, keys: Tensor, key_padding_mask: Tensor) -> Tensor:
+        """`queries [n, C]`, `keys [n, h, w, C]` already projected, `key_padding_mask [n, h*w]` additive."""
         n, h, w, channels = keys.shape
         query = (self.q_linear(queries) * self.scale).reshape(n, channels, 1)
         by_head = query * head_membership(channels, self.num_heads).astype(query.dtype)
         scores = self.keys_by_queries(keys.reshape(n, h * w, channels), by_head)
-        scores = scores + blocked.reshape(n, h * w, 1).astype(scores.dtype)
+        scores = scores + key_padding_mask.reshape(n, h * w, 1).astype(scores.dtype)
         weights = ops.softmax(scores.reshape(n, -1).astype(ms.float32), -1)
         return weights.astype(keys.dtype).reshape(n, h, w, self.num_heads)
 
@@ -205,7 +205,7 @@ class Segmenter(nn.Cell):
         self,
         shared: tuple[Tensor, ...],
         states: Tensor,
-        blocked: Tensor,
+        key_padding_mask: Tensor,
         sizes: Tensor | None,
         query_rows: Tensor,
         frame_rows: Tensor,
@@ -213,14 +213,14 @@ class Segmenter(nn.Cell):
         """Mask logits, float32 `[K, T, H/4, W/4]` of K sequences.
 
         `shared` is what `shared_by_frame` gives, then what `mask_head.adapt` gives; `states [B*T*N, C]` are the last
-        decoder states; `blocked [B*T, h*w]`; `sizes [B*T, 2]` the frames' height and width before padding;
+        decoder states; `key_padding_mask [B*T, h*w]`; `sizes [B*T, 2]` the frames' height and width before padding;
         `query_rows`, `frame_rows` int32 `[K, T]` the query and frame of every image.
         """
         num_sequences, num_frames = query_rows.shape
         frames = frame_rows.reshape(-1)
         queries = ops.gather(states, query_rows.reshape(-1), 0)
         keys = gather_frames(shared[0], frames)
-        attention = self.bbox_attention(queries, keys, ops.gather(blocked, frames, 0))
+        attention = self.bbox_attention(queries, keys, ops.gather(key_padding_mask, frames, 0))
         of_images = None if sizes is None else ops.gather(sizes, frames, 0)
         x = self.mask_head(attention, shared[1:], frames, of_images)
         inside = inside_of(sizes_at(of_images, 4), x.shape[1], x.shape[2])

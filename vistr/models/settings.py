@@ -19,12 +19,12 @@ class TransformerCell(Protocol):
     """The network that a transformer builds, an `nn.Cell`."""
 
     def __call__(
-        self, tokens: Tensor, query: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None
+        self, tokens: Tensor, query: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Tokens `[B, L, C]` and queries `[Q, C]` to decoder states `[layers, B, Q, C]` and memory `[B, L, C]`.
 
-        `position [B, L, C]`; `blocked [B, L]` is 0 or, at padding, a large negative number; `noise` is the pool that
-        dropout is drawn from, None for no dropout.
+        `position [B, L, C]`; `key_padding_mask [B, L]` is 0 or, at padding, a large negative number; `noise` is the
+        pool that dropout is drawn from, None for no dropout.
         """
 
 

@@ -25,16 +25,16 @@ class EncoderLayer(nn.Cell):
         self.norm1, self.norm2 = LayerNorm(channels), LayerNorm(channels)
         self.dropout1, self.dropout2, self.dropout3 = Dropout(site + 1), Dropout(site + 2), Dropout(site + 3)
 
-    def construct(self, x: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None) -> Tensor:
+    def construct(self, x: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None) -> Tensor:
         if self.pre_norm:
-            x = x + self.dropout1(self.attend(self.norm1(x), position, blocked, noise), noise)
+            x = x + self.dropout1(self.attend(self.norm1(x), position, key_padding_mask, noise), noise)
             return x + self.dropout3(self.feed_forward(self.norm2(x), noise), noise)
-        x = self.norm1(x + self.dropout1(self.attend(x, position, blocked, noise), noise))
+        x = self.norm1(x + self.dropout1(self.attend(x, position, key_padding_mask, noise), noise))
         return self.norm2(x + self.dropout3(self.feed_forward(x, noise), noise))
 
-    def attend(self, x: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None) -> Tensor:
+    def attend(self, x: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None) -> Tensor:
         placed = x + position
-        return self.self_attn(placed, placed, x, blocked, noise)
+        return self.self_attn(placed, placed, x, key_padding_mask, noise)
 
     def feed_forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
         return self.linear2(self.dropout2(ops.relu(self.linear1(x)), noise))
@@ -55,15 +55,21 @@ class DecoderLayer(nn.Cell):
         self.dropout3, self.dropout4 = Dropout(site + 4), Dropout(site + 5)
 
     def construct(
-        self, x: Tensor, query: Tensor, memory: Tensor, placed_memory: Tensor, blocked: Tensor, noise: Tensor | None
+        self,
+        x: Tensor,
+        query: Tensor,
+        memory: Tensor,
+        placed_memory: Tensor,
+        key_padding_mask: Tensor,
+        noise: Tensor | None,
     ) -> Tensor:
         if self.pre_norm:
             x = x + self.dropout1(self.attend_queries(self.norm1(x), query, noise), noise)
-            seen = self.multihead_attn(self.norm2(x) + query, placed_memory, memory, blocked, noise)
+            seen = self.multihead_attn(self.norm2(x) + query, placed_memory, memory, key_padding_mask, noise)
             x = x + self.dropout2(seen, noise)
             return x + self.dropout4(self.feed_forward(self.norm3(x), noise), noise)
         x = self.norm1(x + self.dropout1(self.attend_queries(x, query, noise), noise))
-        seen = self.multihead_attn(x + query, placed_memory, memory, blocked, noise)
+        seen = self.multihead_attn(x + query, placed_memory, memory, key_padding_mask, noise)
         x = self.norm2(x + self.dropout2(seen, noise))
         return self.norm3(x + self.dropout4(self.feed_forward(x, noise), noise))
 
@@ -83,9 +89,9 @@ class Encoder(nn.Cell):
         self.layers = nn.CellList(layers)
         self.norm = norm
 
-    def construct(self, x: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None) -> Tensor:
+    def construct(self, x: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None) -> Tensor:
         for layer in self.layers:
-            x = layer(x, position, blocked, noise)
+            x = layer(x, position, key_padding_mask, noise)
         return x if self.norm is None else self.norm(x)
 
 
@@ -98,13 +104,13 @@ class Decoder(nn.Cell):
         self.norm = norm
 
     def construct(
-        self, query: Tensor, memory: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None
+        self, query: Tensor, memory: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None
     ) -> Tensor:
         x = ops.zeros_like(query)
         placed_memory = memory + position
         outputs: tuple[Tensor, ...] = ()  # lists do not export to ONNX, nor does stacking
         for layer in self.layers:
-            x = layer(x, query, memory, placed_memory, blocked, noise)
+            x = layer(x, query, memory, placed_memory, key_padding_mask, noise)
             outputs = (*outputs, ops.expand_dims(self.norm(x), 0))
         return ops.concat(outputs, 0)
 
@@ -112,7 +118,7 @@ class Decoder(nn.Cell):
 class VisTRTransformer(nn.Cell):
     """Tokens `[B, L, C]` and queries `[Q, C]` to decoder states `[layers, B, Q, C]` and memory `[B, L, C]`.
 
-    Token order is (frame, row, column); `blocked [B, L]` is 0 or, at padding, a large negative number.
+    Token order is (frame, row, column); `key_padding_mask [B, L]` is 0 or, at padding, a large negative number.
     """
 
     def __init__(self, settings: Transformer, recompute: bool = False) -> None:
@@ -129,8 +135,8 @@ class VisTRTransformer(nn.Cell):
         self.decoder = Decoder(decoder, LayerNorm(hidden_dim))
 
     def construct(
-        self, tokens: Tensor, query: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None
+        self, tokens: Tensor, query: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        memory = self.encoder(tokens, position, blocked, noise)
+        memory = self.encoder(tokens, position, key_padding_mask, noise)
         queries = ops.tile(query.reshape(1, *query.shape), (tokens.shape[0], 1, 1))
-        return self.decoder(queries, memory, position, blocked, noise), memory
+        return self.decoder(queries, memory, position, key_padding_mask, noise), memory

@@ -18,7 +18,7 @@ from vistr.runtime.graph import Graph
 from vistr.runtime.graph_cache import GraphCache
 
 # Of a size that half precision has: what it is added to vanishes beside it, and so does its exponential.
-BLOCKED = -3e4
+MASKED = -3e4
 
 
 Precision = Literal["fp32", "fp16"]
@@ -45,14 +45,14 @@ class Context(NamedTuple):
 
     position: Tensor
     """`[B, L, C]`, L = T*h*w."""
-    blocked: Tensor
+    key_padding_mask: Tensor
     """`[B, L]`: 0, or a large negative number at padding."""
     sizes: Tensor
     """float32 `[B*T, 2]`: every frame's height and width before padding."""
 
-    def blocked_by_frame(self, num_frames: int) -> Tensor:
-        """`blocked` as `[B*T, h*w]`."""
-        return self.blocked.reshape(self.blocked.shape[0] * num_frames, -1)
+    def padding_mask_by_frame(self, num_frames: int) -> Tensor:
+        """`key_padding_mask` as `[B*T, h*w]`."""
+        return self.key_padding_mask.reshape(self.key_padding_mask.shape[0] * num_frames, -1)
 
 
 class Detection(NamedTuple):
@@ -96,8 +96,8 @@ class VisTR(nn.Cell):
         def backbone(images: Tensor, sizes: Tensor) -> Any:
             return detector.backbone(images, sizes)
 
-        def detect(stride32: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None) -> Any:
-            return detector(stride32, position, blocked, noise)
+        def detect(stride32: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None) -> Any:
+            return detector(stride32, position, key_padding_mask, noise)
 
         def adapt(stride4: Tensor, stride8: Tensor, stride16: Tensor) -> Any:
             return segmenter.mask_head.adapt(stride4, stride8, stride16)
@@ -106,9 +106,14 @@ class VisTR(nn.Cell):
             return segmenter.shared_by_frame(memory, sizes)
 
         def segment(
-            states: Tensor, blocked: Tensor, sizes: Tensor, query_rows: Tensor, frame_rows: Tensor, *shared: Tensor
+            states: Tensor,
+            key_padding_mask: Tensor,
+            sizes: Tensor,
+            query_rows: Tensor,
+            frame_rows: Tensor,
+            *shared: Tensor,
         ) -> Tensor:
-            return segmenter(shared, states, blocked, sizes, query_rows, frame_rows)
+            return segmenter(shared, states, key_padding_mask, sizes, query_rows, frame_rows)
 
         self.graphs = graphs
         weights = list(self.get_parameters())
@@ -133,7 +138,7 @@ class VisTR(nn.Cell):
             *maps, stride32 = self.run_backbone(*group)
             parts.append((*self.run_adapt(*maps), stride32))
         *adapted, stride32 = join(parts, images.shape[0])
-        logits, boxes, states, memory = self.run_detect(stride32, context.position, context.blocked, None)
+        logits, boxes, states, memory = self.run_detect(stride32, context.position, context.key_padding_mask, None)
         shared = (*self.run_share(memory, context.sizes), *adapted)
         states = states.reshape(-1, states.shape[-1])
         masks = self.masks(states, context, shared, batch, num_frames)
@@ -143,7 +148,7 @@ class VisTR(nn.Cell):
         """Everything but the masks, as training needs it; `noise` is the step's dropout pool."""
         groups = self.backbone_inputs(images, context)
         maps = join([self.run_backbone(*group) for group in groups], images.shape[0])
-        logits, boxes, states, memory = self.run_detect(maps[3], context.position, context.blocked, noise)
+        logits, boxes, states, memory = self.run_detect(maps[3], context.position, context.key_padding_mask, noise)
         return Detection(logits, boxes, states.reshape(-1, states.shape[-1]), memory, maps)
 
     def backbone_inputs(self, images: Tensor, context: Context) -> Iterator[tuple[Tensor, Tensor]]:
@@ -165,7 +170,7 @@ class VisTR(nn.Cell):
         height, width = shared[-1].shape[1:3]
         step = max(1, min(num_sequences, self.limits.mask_pixels // (num_frames * height * width)))
         sequences = np.arange(num_sequences)
-        by_frame = (context.blocked_by_frame(num_frames), context.sizes)
+        by_frame = (context.padding_mask_by_frame(num_frames), context.sizes)
         parts = []
         for start in range(0, num_sequences, step):
             chosen = sequences[np.minimum(np.arange(start, start + step), num_sequences - 1)]
@@ -184,10 +189,10 @@ class VisTR(nn.Cell):
         # Padding is the same in all frames, below and at the right: one size says it.
         sizes = np.stack([(~mask[:, 0, :, 0]).sum(1), (~mask[:, 0, 0, :]).sum(1)], 1)
         small = padding_of_map(sizes, self.stride, num_frames, -(-height // self.stride), -(-width // self.stride))
-        blocked = np.where(small, BLOCKED, 0).astype(self.dtype).reshape(batch, -1)
+        key_padding_mask = np.where(small, MASKED, 0).astype(self.dtype).reshape(batch, -1)
         position = position_code(small, self.channels).astype(self.dtype, copy=False)
         frame_sizes = np.repeat(sizes, num_frames, 0).astype(np.float32)
-        return images, Context(Tensor(position), Tensor(blocked), Tensor(frame_sizes))
+        return images, Context(Tensor(position), Tensor(key_padding_mask), Tensor(frame_sizes))
 
 
 def frame_chunks(frames: Tensor, size: int) -> list[Tensor]:

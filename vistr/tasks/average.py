@@ -13,7 +13,7 @@ import numpy as np
 from vistr.config import Config
 from vistr.errors import UserError
 from vistr.tasks.settings import Average
-from vistr.weights.average import average
+from vistr.weights.averaging import average
 from vistr.weights.checkpoint import Metadata, TrainingState, read_checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vistr.benchmark import measure as measuring
-from vistr.benchmark import report as reporting
+from vistr.benchmark import summary as reporting
 from vistr.benchmark.flops import count_gflop
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint, from_dict, to_dict

@@ -15,11 +15,11 @@ from vistr.models.build import build_model
 from vistr.tasks.settings import Convert
 from vistr.weights.architecture import backbone_of
 from vistr.weights.checkpoint import checkpoint_of, network_of, write_arrays, write_checkpoint
-from vistr.weights.files import WeightFile, find_weights, read_weight_file
+from vistr.weights.formats import WeightFile, find_weights, read_weight_file
 from vistr.weights.initial import what_fits
+from vistr.weights.kinds import Source, source_of
 from vistr.weights.load import shorten
 from vistr.weights.names import torch_name, torch_shape
-from vistr.weights.sources import Source, source_of
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import logging
 
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
-from vistr.config.sizes import evaluation_size
-from vistr.config.videos import evaluation_videos, reading, with_categories
+from vistr.config.evaluation_sizes import evaluation_size
+from vistr.config.open_videos import evaluation_videos, reading, with_categories
 from vistr.runtime.device import use_device
 from vistr.runtime.parallel import join
 from vistr.tasks.reporting import evaluate_videos, run_settings

@@ -16,7 +16,7 @@ from PIL import Image
 
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint
-from vistr.config.sizes import evaluation_size
+from vistr.config.evaluation_sizes import evaluation_size
 from vistr.data.segmentation import RLE, area
 from vistr.data.sources import VideoSource, open_sources
 from vistr.data.values import printable
@@ -26,9 +26,9 @@ from vistr.drawing.frames import Sheet, Shown, draw_shown
 from vistr.drawing.report import ReportTrack, write_report
 from vistr.drawing.track_files import TrackFiles
 from vistr.errors import UserError
+from vistr.inference.frame_progress import FrameProgress
 from vistr.inference.loading import chosen_categories, make_predictor
 from vistr.inference.predictor import Predictor
-from vistr.inference.progress import FrameProgress
 from vistr.inference.track_store import SpooledTrack, TrackMasks, TrackSpool, best_tracks
 from vistr.tasks.settings import Infer
 from vistr.weights.checkpoint import read_checkpoint

@@ -14,9 +14,9 @@ from vistr.errors import UserError
 from vistr.tasks.settings import Inspect
 from vistr.weights.architecture import backbone_of
 from vistr.weights.checkpoint import Checkpoint, checkpoint_of
-from vistr.weights.files import find_weights, read_weight_file
+from vistr.weights.formats import find_weights, read_weight_file
+from vistr.weights.kinds import source_of
 from vistr.weights.load import shorten
-from vistr.weights.sources import source_of
 
 logger = logging.getLogger(__name__)
 

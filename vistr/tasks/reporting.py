@@ -21,8 +21,8 @@ from vistr.config.overrides import unquoted
 from vistr.config.run_names import override_key
 from vistr.data.videos import VideoSet
 from vistr.drawing.pictures import video_sheet
+from vistr.evaluation.official import evaluate
 from vistr.evaluation.truth import truth_of
-from vistr.evaluation.ytvis import evaluate
 from vistr.files import PROGRAM, replacing, write_json
 from vistr.inference.loading import clip_settings
 from vistr.inference.predictor import Predictor

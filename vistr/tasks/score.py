@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vistr.config import Config
 from vistr.errors import UserError
-from vistr.evaluation.ytvis import evaluate
+from vistr.evaluation.official import evaluate
 from vistr.tasks.settings import Score
 
 

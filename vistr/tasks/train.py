@@ -8,10 +8,10 @@ from pathlib import Path
 
 from vistr.config import Config
 from vistr.config.compose import to_dict
-from vistr.config.sizes import clip_sizes, evaluation_size
-from vistr.config.videos import reading, training_videos
+from vistr.config.evaluation_sizes import clip_sizes, evaluation_size
+from vistr.config.open_videos import reading, training_videos
+from vistr.data.buckets import sizes_met
 from vistr.data.clips import Batch
-from vistr.data.sizes import sizes_met
 from vistr.data.slots import overfull
 from vistr.data.videos import VideoSet
 from vistr.models.build import build_model

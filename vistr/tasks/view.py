@@ -19,10 +19,10 @@ from vistr.drawing.beside_truth import report_tracks
 from vistr.drawing.gallery import Card, telling_frame, thumbnails, write_gallery
 from vistr.drawing.report import write_report
 from vistr.errors import UserError
+from vistr.evaluation.official import evaluate_contents
 from vistr.evaluation.pairing import FOUND_IOU, VideoPairs, pair_video
 from vistr.evaluation.reading import Contents, read
 from vistr.evaluation.truth import truth_of
-from vistr.evaluation.ytvis import evaluate_contents
 from vistr.tasks.settings import View
 
 logger = logging.getLogger(__name__)

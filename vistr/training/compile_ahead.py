@@ -17,8 +17,8 @@ from mindspore import Tensor
 
 from vistr.config import Config
 from vistr.config.compose import from_dict, to_dict
+from vistr.data.buckets import Size
 from vistr.data.clips import Batch, ClipTargets
-from vistr.data.sizes import Size
 from vistr.layers.dropout import step_noise
 from vistr.losses.supervision import bucket, buckets
 from vistr.models.build import build_model, graph_cache

@@ -40,8 +40,11 @@ class MaskStep:
         self.instance_params = ms.ParameterTuple(segmenter.instance_parameters())
 
         def losses(states: Tensor, *inputs: Tensor) -> Any:
-            shared, (blocked, sizes, query_rows, frame_rows, scale) = inputs[:NUM_SHARED], inputs[NUM_SHARED:-2]
-            masks = segmenter(shared, states, blocked, sizes, query_rows, frame_rows)
+            shared, (key_padding_mask, sizes, query_rows, frame_rows, scale) = (
+                inputs[:NUM_SHARED],
+                inputs[NUM_SHARED:-2],
+            )
+            masks = segmenter(shared, states, key_padding_mask, sizes, query_rows, frame_rows)
             sequence_sizes = ops.gather(sizes, frame_rows[:, 0], 0)
             total, mask_losses = criterion.sum_mask_losses(masks, inputs[-2], inputs[-1], sequence_sizes)
             return total * scale, ops.concat((total.reshape(1), mask_losses))
@@ -72,12 +75,12 @@ class MaskStep:
         self.run_shared_gradients = Graph("the gradients of the masks' shared part", shared_gradients, *kept)
 
     def __call__(
-        self, found: Detection, blocked: Tensor, sizes: Tensor, supervision: Supervision, scale: Tensor
+        self, found: Detection, key_padding_mask: Tensor, sizes: Tensor, supervision: Supervision, scale: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, list[Tensor], dict[str, Tensor]]:
         """Total and mask losses in a row, and, times `scale`, their gradients of states, memory, maps, parameters.
 
-        The maps' are those of strides 8 and 16, before them that of stride 4 where it is wanted; `blocked [B*T, h*w]`
-        and `sizes [B*T, 2]` as in `Segmenter`.
+        The maps' are those of strides 8 and 16, before them that of stride 4 where it is wanted;
+        `key_padding_mask [B*T, h*w]` and `sizes [B*T, 2]` as in `Segmenter`.
         """
         maps = found.maps[:3]
         shared = (*self.model.run_share(found.memory, sizes), *self.model.run_adapt(*maps))
@@ -87,7 +90,7 @@ class MaskStep:
         total: list[Tensor] = []
         for query_rows, frame_rows, masks, weights in supervision.groups(size):
             rows, targets = (Tensor(query_rows), Tensor(frame_rows)), (Tensor(masks), Tensor(weights))
-            inputs = (found.states, *shared, blocked, sizes, *rows, scale, *targets)
+            inputs = (found.states, *shared, key_padding_mask, sizes, *rows, scale, *targets)
             (_, losses), (grad_inputs, grad_instances) = self.run_loss(*inputs)
             total = add(total, (losses, *grad_inputs, *grad_instances))
         losses, grad_states, *rest = total

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from vistr.config import Config
-from vistr.config.sizes import clip_sizes
+from vistr.config.evaluation_sizes import clip_sizes
 from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
 from vistr.data.videos import VideoSet

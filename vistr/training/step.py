@@ -69,10 +69,10 @@ class TrainingStep:
             return losses_and_gradients(*inputs)
 
         def weighted(
-            stride32: Tensor, position: Tensor, blocked: Tensor, noise: Tensor | None, *gradients: Tensor
+            stride32: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None, *gradients: Tensor
         ) -> Tensor:
             # Its gradient is the chain rule's: what MindSpore offers for that takes no constants beside the map.
-            logits, boxes, states, memory = detector(stride32, position, blocked, noise)
+            logits, boxes, states, memory = detector(stride32, position, key_padding_mask, noise)
             total = dot(logits, gradients[0], natively) + dot(boxes, gradients[1], natively)
             return total + dot(states, gradients[2], natively) + dot(memory, gradients[3], natively)
 
@@ -134,15 +134,15 @@ class TrainingStep:
         stride4, stride8, stride16, stride32 = found.maps
         factor, targets = Tensor(np.float32(scale)), (Tensor(target) for target in supervision.query_targets)
         (_, query_losses), (logits, boxes) = self.run_loss(found.logits, found.boxes, factor, *targets)
-        blocked = context.blocked_by_frame(images.shape[0] // context.position.shape[0])
+        key_padding_mask = context.padding_mask_by_frame(images.shape[0] // context.position.shape[0])
         mask_losses, states, memory, grad_maps, grad_segmenter = self.masks(
-            found, blocked, context.sizes, supervision, factor
+            found, key_padding_mask, context.sizes, supervision, factor
         )
         losses = named_losses(query_losses.asnumpy(), mask_losses.asnumpy())
         release((found.logits, found.boxes, found.states, found.memory, stride8, stride16))
         states = states.reshape(context.position.shape[0], -1, states.shape[-1])
         grad_stride32, grad_detector = self.run_detector_gradients(
-            stride32, context.position, context.blocked, noise, logits, boxes, states, memory
+            stride32, context.position, context.key_padding_mask, noise, logits, boxes, states, memory
         )
         release((stride32, logits, boxes, states, memory))
         grad_backbone: Sequence[Tensor] = ()

@@ -12,7 +12,7 @@ import numpy as np
 
 from vistr.errors import UserError
 from vistr.models.backbones import BACKBONES, Backbone, backbone_in
-from vistr.weights.sources import BODY
+from vistr.weights.kinds import BODY
 
 
 def backbone_of(arrays: Mapping[str, np.ndarray]) -> Backbone | None:

@@ -24,16 +24,16 @@ from vistr.layers.parameters import set_value
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.runtime.backend import Backend
+from vistr.weights.adapting import first_frames
 from vistr.weights.architecture import architecture
-from vistr.weights.files import WeightFile, find_weights, read_weight_file
+from vistr.weights.formats import WeightFile, find_weights, read_weight_file
+from vistr.weights.kinds import MODEL, Source, source_of
 from vistr.weights.load import refuse_not_finite, shorten
 from vistr.weights.metadata import Metadata as Metadata
 from vistr.weights.metadata import TrainingState as TrainingState
 from vistr.weights.metadata import metadata_of
 from vistr.weights.names import from_torch_layout, our_name, our_shape
-from vistr.weights.resize import first_frames
 from vistr.weights.safetensors_file import DESCRIBED, write_safetensors
-from vistr.weights.sources import MODEL, Source, source_of
 
 logger = logging.getLogger(__name__)
 

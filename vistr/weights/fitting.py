@@ -10,7 +10,7 @@ from typing import Any
 from vistr.config import Config
 from vistr.errors import UserError, shortened
 from vistr.weights.architecture import backbone_of, count_layers
-from vistr.weights.sources import Source
+from vistr.weights.kinds import Source
 
 
 def require_fitting(source: Source, config: Config) -> None:

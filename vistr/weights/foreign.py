@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from vistr.errors import UserError, shortened
 from vistr.runtime import system
 from vistr.runtime.subprocess_call import answer_request
-from vistr.weights.files import parse
+from vistr.weights.formats import parse
 
 # Reading takes a few times the file's size and little time: these are far from what an honest file needs.
 _BYTES, _TIMES = 128 << 20, 8

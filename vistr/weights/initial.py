@@ -13,12 +13,12 @@ from vistr.data.categories import assumed_categories
 from vistr.errors import UserError
 from vistr.layers.parameters import set_value
 from vistr.models.vistr import VisTR
-from vistr.weights.files import find_weights, read_weight_file
+from vistr.weights.adapting import fit_classes, fit_queries
+from vistr.weights.formats import find_weights, read_weight_file
+from vistr.weights.kinds import BODY, Source, source_of
 from vistr.weights.load import refuse_not_finite, shorten
 from vistr.weights.metadata import metadata_of
 from vistr.weights.names import from_torch_layout, to_torch_layout, torch_name, torch_shape
-from vistr.weights.resize import fit_classes, fit_queries
-from vistr.weights.sources import BODY, Source, source_of
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vistr.errors import UserError
-from vistr.weights.files import WeightFile, read_weight_file
+from vistr.weights.formats import WeightFile, read_weight_file
 
 DEFORMABLE = "mask_head.dcn.weight"
 _RENAMED = (

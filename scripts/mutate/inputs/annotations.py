@@ -93,8 +93,8 @@ def results(folder: Path) -> Maker:
     paths = {name: folder / "input" / f"{name}.json" for name in sound}
 
     def read() -> str:
+        from vistr.evaluation.official import evaluate_contents
         from vistr.evaluation.reading import read
-        from vistr.evaluation.ytvis import evaluate_contents
 
         contents = read(paths["truth"], paths["results"])
         evaluation = evaluate_contents(contents)

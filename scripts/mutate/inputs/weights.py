@@ -110,8 +110,8 @@ _SUFFIX = {"stream": "pth", "npzdeflated": "npz", "npyplain": "npy", "pickle": "
 
 
 def _file_reader(name: str, folder: Path) -> Maker:
-    from vistr.weights.files import parse
-    from vistr.weights.sources import source_of
+    from vistr.weights.formats import parse
+    from vistr.weights.kinds import source_of
 
     suffix = _SUFFIX.get(name, name)
     sound = state_dict_pickle() if name == "pickle" else _sound(folder, name)
@@ -134,8 +134,8 @@ def _file_reader(name: str, folder: Path) -> Maker:
 
 def _apart_reader(folder: Path) -> Maker:
     """All formats by way of the process that reads them in earnest."""
-    from vistr.weights.files import find_weights, read_weight_file
-    from vistr.weights.sources import source_of
+    from vistr.weights.formats import find_weights, read_weight_file
+    from vistr.weights.kinds import source_of
 
     kinds = {name: _sound(folder, name) for name in ("pth", "stream", "npzdeflated", "npy", "npyplain", "ckpt")}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vistr.data.importing.masks import read_masks
+from vistr.data.importing.mask_pictures import read_masks
 from vistr.data.importing.writing import ImportedVideo
 from vistr.data.segmentation import decode
 from vistr.errors import UserError

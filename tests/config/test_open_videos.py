@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vistr.config import Config
-from vistr.config.videos import open_split, reading
+from vistr.config.open_videos import open_split, reading
 from vistr.runtime.parallel import Ranks
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vistr.config.schema import Config
+from vistr.data.buckets import Size, few_sizes
 from vistr.data.settings import Augmentation
-from vistr.data.sizes import Size, few_sizes
 from vistr.models.backbones import BACKBONES, ResNet
 
 # The original's inference: every backbone, any length of the other side.

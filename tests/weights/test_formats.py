@@ -14,8 +14,8 @@ from safetensors.numpy import save_file
 
 from tests.numeric import random
 from vistr.errors import UserError
-from vistr.weights import files, pickled
-from vistr.weights.files import find_weights, parse, read_weight_file
+from vistr.weights import formats, pickled
+from vistr.weights.formats import find_weights, parse, read_weight_file
 
 ARRAYS = {"a.weight": random(0, 3, 4), "a.bias": random(1, 3).astype(np.float16)}
 
@@ -208,7 +208,7 @@ def test_whatever_happens_to_the_reading_process_costs_one_sentence(
     way: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.save(tmp_path / "weights.npy", np.zeros(3))
-    monkeypatch.setattr(files, "_PROCESS", "tests.weights.failing_reader")
+    monkeypatch.setattr(formats, "_PROCESS", "tests.weights.failing_reader")
     monkeypatch.setenv("FAILS_BY", way)
     with pytest.raises(UserError, match=words) as error:
         read_weight_file(tmp_path / "weights.npy")

@@ -12,7 +12,7 @@ import numpy as np
 
 from vistr.errors import UserError
 from vistr.models.backbones import BACKBONES
-from vistr.weights.files import WeightFile
+from vistr.weights.formats import WeightFile
 from vistr.weights.load import shorten
 from vistr.weights.mindspore_port import from_port, is_port
 from vistr.weights.names import to_torch_layout, torch_name

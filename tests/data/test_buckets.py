@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vistr.data.buckets import few_sizes, padded_size, sizes_met
 from vistr.data.settings import Augmentation
-from vistr.data.sizes import few_sizes, padded_size, sizes_met
 from vistr.data.transforms import draw_steps, shown_pixels
 
 PAPER = Augmentation()

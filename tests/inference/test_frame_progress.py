@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from vistr.inference.progress import FrameProgress
+from vistr.inference.frame_progress import FrameProgress
 
 
 class Clock:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vistr.evaluation.accumulation import FIGURES, category_curves, figures
-from vistr.evaluation.matching import GroupMatches, match_group
+from vistr.evaluation.assignment import GroupMatches, match_group
 from vistr.evaluation.reading import Contents, read
 
 _COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")

@@ -181,6 +181,8 @@ MISTAKES = [
     ("schedule=linear", "schedule=linear", "cosine, step"),
     ("dataset.augmentation.crop_min=700", "crop_min=700", "crop_max=600"),
     ("dataset.split=some", "dataset.split=some", "holdout"),
+    ("dataset.holdout_ids=no.txt", "dataset.holdout_ids=", "no such file"),
+    ("dataset.holdout_ids=frames", "dataset.holdout_ids=", "this is a folder"),
     ("dataset.split=valid", "dataset.split=valid", "shapes"),
     ("task=nope", "task=nope", "average, benchmark, compare, convert, evaluate"),
     ("task=evaluate", "task=evaluate", "checkpoint="),

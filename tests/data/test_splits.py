@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from vistr.data.splits import hold_out
+from vistr.data.settings import Dataset
+from vistr.data.splits import hold_out, training_and_held_out
 from vistr.errors import UserError
 
 
@@ -43,3 +45,35 @@ def test_nothing_is_held_out_at_zero_and_one_video_cannot_be_shared(tiny):
     assert held_out.videos == ()
     with pytest.raises(UserError, match=r"only 1 video.*dataset.holdout=0"):
         hold_out(video_set, 0.1, seed=0)
+
+
+def listed(video_set, file: Path, content: str | bytes):
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return training_and_held_out(video_set, Dataset(holdout_ids=str(file), holdout=0.5, seed=3))
+
+
+def test_a_file_lists_the_held_out_videos_whatever_seed_and_share(tiny, tmp_path: Path) -> None:
+    video_set = tiny(*[2] * 5).read()
+    text = "\ufeff# the split of a paper\r\n103\r\n\r\n100  # a short one\n103\n"
+    train, held_out = listed(video_set, tmp_path / "ids.txt", text)
+    assert (ids(train), ids(held_out)) == ([101, 102, 104], [100, 103])
+    assert train.labels == held_out.labels == video_set.labels
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("101\n7\n9\n", "lists video 7 and 1 more, but .* has no such video"),
+        ("100\n101\n102\n", "lists every video of .* none is left to train on"),
+        ("# none yet\n", "lists no video: give one video id a line"),
+        ("", "is empty"),
+        ("100\nvideo0\n", "line 2: 'video0' is no video id"),
+        ("-1\n", "line 1: '-1' is no video id"),
+        ("9" * 5000, "line 1: '9+...9+' is no video id"),
+        ("\u0663", "is no video id"),
+        (b"\xff\xfe1\x00", "is no text"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_said_in_a_sentence(tiny, tmp_path: Path, content: str, words: str) -> None:
+    with pytest.raises(UserError, match=f"ids.txt.*{words}"):
+        listed(tiny(2, 2, 2).read(), tmp_path / "ids.txt", content)

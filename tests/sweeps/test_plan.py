@@ -104,6 +104,8 @@ def test_a_search_for_a_figure_that_will_not_be_there_is_refused_before_it_start
     with pytest.raises(UserError, match=words):
         folder("hydra/sweeper=search", "optimizer.learning_rate=interval(1e-4,1e-3)", *typed)
     assert folder("hydra/sweeper=search", "optimizer.learning_rate=interval(1e-4,1e-3)", "optimize=loss")
+    listed = ["dataset.holdout=0", "dataset.holdout_ids=ids.txt"]
+    assert folder("hydra/sweeper=search", "optimizer.learning_rate=interval(1e-4,1e-3)", *listed)
 
 
 def test_a_sweep_that_ranks_by_a_misspelt_figure_is_refused_before_it_starts() -> None:

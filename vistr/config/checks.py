@@ -8,6 +8,7 @@ from vistr.config.evaluation_sizes import evaluation_size
 from vistr.config.schema import Config
 from vistr.data.readers import READERS, reader_of
 from vistr.errors import UserError, shortened
+from vistr.files import require_file
 from vistr.knobs import check_section
 from vistr.tasks.settings import Task, Train
 
@@ -68,7 +69,9 @@ def check_dataset(config: Config) -> None:
     reader_of(dataset).require(dataset)
     if dataset.split not in ("holdout", *READERS[dataset.name].splits):
         raise UserError(f"dataset.split={dataset.split}: {dataset.name} has no such split, only holdout and train.")
-    if config.task.name == "evaluate" and dataset.split == "holdout" and dataset.holdout == 0:
+    if dataset.holdout_ids is not None:
+        require_file("dataset.holdout_ids", dataset.holdout_ids, "the list of held-out videos")
+    if config.task.name == "evaluate" and dataset.split == "holdout" and not dataset.holds_out:
         raise UserError(
             "dataset.split=holdout has no videos with dataset.holdout=0: choose dataset.split=train, or hold some out."
         )

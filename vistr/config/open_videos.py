@@ -11,7 +11,7 @@ from vistr.config.checks import check_dataset
 from vistr.data.categories import are_unnamed
 from vistr.data.readers import reader_of
 from vistr.data.samples import check_sizes
-from vistr.data.splits import hold_out
+from vistr.data.splits import training_and_held_out
 from vistr.data.videos import Category, VideoSet, check_images
 from vistr.errors import UserError
 from vistr.runtime.parallel import Ranks
@@ -40,7 +40,7 @@ def training_videos(config: Config) -> tuple[VideoSet, VideoSet]:
     With dataset.holdout=0 and dataset.split=holdout there are none to evaluate.
     """
     whole = open_split(config, "train")
-    train, held_out = hold_out(whole, config.dataset.holdout, config.dataset.seed)
+    train, held_out = training_and_held_out(whole, config.dataset)
     if not any(not a.iscrowd for v in train.videos for a in v.annotations):
         raise UserError(f"{train.annotation_file} has no annotated object to train on")
     split = config.dataset.split
@@ -53,7 +53,7 @@ def evaluation_videos(config: Config) -> VideoSet:
     """The videos of dataset.split: the held-out ones, all training videos, or the public valid and test sets."""
     split = config.dataset.split
     if split == "holdout":
-        _, held_out = hold_out(open_split(config, "train"), config.dataset.holdout, config.dataset.seed)
+        _, held_out = training_and_held_out(open_split(config, "train"), config.dataset)
         if not held_out.videos:
             raise UserError("dataset.holdout=0 holds no video out: evaluate dataset.split=train, or set a holdout")
         return held_out

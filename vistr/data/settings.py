@@ -42,6 +42,7 @@ class Dataset:
     split: str = knob("holdout", choices=("holdout", "train", "valid", "test"))
     holdout: float = knob(0.1, at_least=0, less_than=1)
     seed: int = knob(42, at_least=0, at_most=MAX_SEED)  # which videos those are
+    holdout_ids: str | None = knob(None, path="one")  # or a text file with their ids, one a line
     # Clip size of training, pixels; that of evaluation and task=infer is chosen in vistr/config/evaluation_sizes.py.
     short_side: int = knob(300, at_least=1)
     long_side: int = knob(540, at_least=1)
@@ -65,6 +66,11 @@ class Dataset:
         """Raise a UserError where the sides contradict each other."""
         if self.short_side > self.long_side:
             raise UserError(f"{at}.short_side={self.short_side} is larger than {at}.long_side={self.long_side}.")
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether any video is held out of training."""
+        return self.holdout_ids is not None or self.holdout > 0
 
 
 def generated_videos(dataset: Dataset) -> dict[str, int]:

@@ -66,7 +66,8 @@ def _require_figure(composed: DictConfig) -> None:
     if optimize not in TASKS[task].figures:
         raise UserError(f"optimize={shortened(optimize)}: the jobs of task={task} have no such figure to search for.")
     evaluated = optimize in TASKS["evaluate"].figures or optimize.startswith("ema_")
-    if task == "train" and evaluated and dataset["split"] == "holdout" and dataset["holdout"] == 0:
+    held_out = dataset["holdout"] != 0 or dataset["holdout_ids"] is not None
+    if task == "train" and evaluated and dataset["split"] == "holdout" and not held_out:
         raise UserError(
             f"optimize={optimize}: dataset.holdout=0 leaves no video to evaluate; set it, or dataset.split=train."
         )

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from vistr.data.clip_sources import VideoClips
 from vistr.data.loader import ClipLoader
 from vistr.data.settings import Augmentation
 from vistr.data.videos import VideoSet
@@ -64,18 +65,15 @@ def write_video(folder: Path, height: int, width: int, num_objects: int) -> Vide
 
 def frames_a_second(videos: VideoSet, augmentation: Augmentation | None, num_clips: int) -> tuple[float, float]:
     """Frames a second of the clock, and of the processor's time, of one thread."""
-    loader = ClipLoader(
+    clips = VideoClips(
         videos,
         num_frames=NUM_FRAMES,
-        batch_size=1,
         augmentation=augmentation,
         short_side=300,
         long_side=540,
         size_divisor=32,
-        seed=0,
-        num_workers=0,
-        shuffle=True,
     )
+    loader = ClipLoader(clips, batch_size=1, seed=0, num_workers=0, shuffle=True)
     with closing(loader.epoch(0)) as batches:
         next(batches)
         clock, busy = time.perf_counter(), time.process_time()

@@ -8,8 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from vistr.data import loader as loader_module
+from vistr.data import clip_sources
 from vistr.data.buckets import few_sizes
+from vistr.data.clip_sources import VideoClips
 from vistr.data.loader import GROUP, ClipLoader
 from vistr.data.samples import open_frame
 from vistr.data.settings import Augmentation
@@ -20,18 +21,10 @@ RECIPE = Augmentation(resize_short=[40, 48, 56], resize_long=90, crop_resize_sho
 
 
 def make(video_set, **changes) -> ClipLoader:
-    settings = {
-        "num_frames": 3,
-        "batch_size": 2,
-        "augmentation": RECIPE,
-        "short_side": 32,
-        "long_side": 60,
-        "size_divisor": 8,
-        "seed": 5,
-        "num_workers": 0,
-        "shuffle": True,
-    }
-    return ClipLoader(video_set, **{**settings, **changes})
+    clips = {"num_frames": 3, "augmentation": RECIPE, "short_side": 32, "long_side": 60, "size_divisor": 8, "sizes": ()}
+    loading = {"batch_size": 2, "seed": 5, "num_workers": 0, "shuffle": True}
+    of_clips = {key: changes.pop(key, value) for key, value in clips.items()}
+    return ClipLoader(VideoClips(video_set, **of_clips), **{**loading, **changes})
 
 
 def last_frames(batches) -> list[tuple[int, int]]:
@@ -81,9 +74,9 @@ def test_start_resumes_exactly_and_decodes_nothing_before(tiny, num_workers, mon
     video_set = tiny(5, 4).read()
     whole = list(make(video_set).epoch(2))
     decoded = []
-    original = loader_module.load_frames
+    original = clip_sources.load_frames
     monkeypatch.setattr(
-        loader_module,
+        clip_sources,
         "load_frames",
         lambda *args, **options: (decoded.append(args[2][-1]), original(*args, **options))[1],
     )
@@ -209,9 +202,9 @@ def test_an_iterator_closed_early_ends_its_threads(tiny):
 def test_no_more_than_the_window_is_decoded_ahead(tiny, monkeypatch):
     video_set = tiny(12).read()
     started = []
-    original = loader_module.load_frames
+    original = clip_sources.load_frames
     monkeypatch.setattr(
-        loader_module, "load_frames", lambda *args, **options: (started.append(1), original(*args, **options))[1]
+        clip_sources, "load_frames", lambda *args, **options: (started.append(1), original(*args, **options))[1]
     )
     batches = make(video_set, num_workers=2, batch_size=1, prefetch=3).epoch(0)
     next(batches)

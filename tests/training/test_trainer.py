@@ -15,6 +15,7 @@ import pytest
 
 from tests import tiny
 from vistr.config import Config, Device
+from vistr.data.clip_sources import VideoClips
 from vistr.data.clips import Batch
 from vistr.data.layouts import find_layout
 from vistr.data.loader import ClipLoader
@@ -139,19 +140,15 @@ class Setup:
 
     def loader(self, shard: tuple[int, int] = (0, 1)) -> ClipLoader:
         """The clips, one a batch."""
-        return ClipLoader(
+        clips = VideoClips(
             self.videos,
             num_frames=tiny.NUM_FRAMES,
-            batch_size=1,
             augmentation=Augmentation(resize_short=[], crop_resize_short=[]),
             short_side=tiny.HEIGHT,
             long_side=tiny.WIDTH,
             size_divisor=32,
-            seed=5,
-            num_workers=2,
-            shuffle=True,
-            shard=shard,
         )
+        return ClipLoader(clips, batch_size=1, seed=5, num_workers=2, shuffle=True, shard=shard)
 
     def trainer(
         self,

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vistr.data.buckets import Size, padded_size
-from vistr.data.clips import Batch, ClipTargets, clip_frames, clip_index
-from vistr.data.samples import collate, load_frames, load_targets
-from vistr.data.settings import Augmentation
-from vistr.data.transforms import Step, draw_steps, shown_pixels
-from vistr.data.videos import Video, VideoSet
+from vistr.data.buckets import Size
+from vistr.data.clip_sources import Clip, ClipSource
+from vistr.data.clips import Batch
+from vistr.data.samples import collate
 
-Clip = tuple[NDArray[np.uint8], ClipTargets]
 # Clips of one size that come together: a multiple of most numbers of ranks.
 GROUP = 16
 
 
 class ClipLoader:
-    """Every frame of the videos once an epoch as the last frame of a clip, in batches.
+    """The clips of a source once an epoch, in batches.
 
-    With `augmentation` None clips are only resized, as in evaluation. `shard` is (rank, number of ranks): ranks
-    take turns along the epoch's order, so that together they see what one process with a batch that many
-    times larger sees. All ranks have the same number of batches: where the last clips of an epoch do not go
-    round all ranks, they (fewer than there are ranks; others every epoch if shuffled) are left out. With `drop_last`
-    so are those that do not fill all ranks' batches, if any are full: what is compiled for full batches serves all.
+    `shard` is (rank, number of ranks): ranks take turns along the epoch's order, so that together they see what one
+    process with a batch that many times larger sees. All ranks have the same number of batches: where the last clips
+    of an epoch do not go round all ranks, they (fewer than there are ranks; others every epoch if shuffled) are left
+    out. With `drop_last` so are those that do not fill all ranks' batches, if any are full: what is compiled for full
+    batches serves all.
 
-    Clips that are padded to one of a few `sizes` come in groups of one size, so that in a step all ranks compute at
-    one size; the last clips of an epoch, too few for a group, come together.
+    Clips that their source pads to one of a few sizes come in groups of one size, so that in a step all ranks compute
+    at one size; the last clips of an epoch, too few for a group, come together.
 
     At most `prefetch` batches (one clip a worker, where that is more) are loading or waiting at a time; with
     num_workers 0 clips are loaded when asked for.
@@ -41,35 +37,23 @@ class ClipLoader:
 
     def __init__(
         self,
-        video_set: VideoSet,
+        clips: ClipSource,
         *,
-        num_frames: int,
         batch_size: int,
-        augmentation: Augmentation | None,
-        short_side: int,
-        long_side: int,
-        size_divisor: int,
         seed: int,
         num_workers: int,
         shuffle: bool,
         shard: tuple[int, int] = (0, 1),
         prefetch: int = 2,
-        sizes: Sequence[Size] = (),
         drop_last: bool = False,
     ) -> None:
-        self.video_set = video_set
-        self.num_frames = num_frames
+        self.clips = clips
         self.batch_size = batch_size
-        self.augmentation = augmentation
-        self.short_side = short_side
-        self.long_side = long_side
-        self.size_divisor, self.sizes = size_divisor, tuple(sizes)
         self.seed = seed
         self.num_workers = num_workers
         self.shuffle = shuffle
         self.rank, self.num_ranks = shard
         self.window = max(prefetch * batch_size, num_workers)
-        self.clips = clip_index(video_set)
         self.clips_a_step = batch_size * self.num_ranks
         # Of all ranks together; with fewer they have no last batch.
         self.fewest_clips = self.clips_a_step if drop_last and len(self.clips) >= self.clips_a_step else self.num_ranks
@@ -105,29 +89,15 @@ class ClipLoader:
         if left_over < self.fewest_clips:
             end -= left_over
         clips: Iterator[int] = map(int, order)
-        if self.shuffle and len(self.sizes) > 1:
-            clips = grouped(clips, lambda clip: self._padded_size(clip, epoch))
+        if self.shuffle and len(self.clips.sizes) > 1:
+            clips = grouped(clips, lambda clip: self.clips.padded_size(clip, epoch, self._generator(clip, epoch)))
         return islice(clips, start + self.rank, end, self.num_ranks)
 
-    def _padded_size(self, clip: int, epoch: int) -> Size:
-        video, _, steps = self._draw(clip, epoch)
-        rows, columns = shown_pixels(steps, video.height, video.width)
-        return padded_size(len(rows), len(columns), self.size_divisor, self.sizes)
-
-    def _draw(self, clip: int, epoch: int) -> tuple[Video, list[int], list[Step]]:
-        """A clip's video, frames and drawn changes."""
-        video_index, last_frame = self.clips[clip]
-        video = self.video_set.videos[video_index]
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, clip)))
-        size = (video.height, video.width)
-        steps = draw_steps(self.augmentation, size, self.num_frames, self.short_side, self.long_side, rng)
-        return video, clip_frames(last_frame, len(video), self.num_frames), steps
+    def _generator(self, clip: int, epoch: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, clip)))
 
     def _load(self, clip: int, epoch: int) -> Clip:
-        video, frames, steps = self._draw(clip, epoch)
-        exact = self.augmentation is None
-        images, _ = load_frames(self.video_set, video, frames, steps, self.size_divisor, self.sizes, exact=exact)
-        return images, load_targets(self.video_set, video, frames, steps, self.size_divisor, self.sizes)
+        return self.clips.load(clip, epoch, self._generator(clip, epoch))
 
     def _clips(self, order: Iterable[int], epoch: int) -> Generator[Clip, None, None]:
         if self.num_workers == 0:

@@ -18,6 +18,7 @@ from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint, from_dict, to_dict
 from vistr.config.run_names import override_key
 from vistr.config.schema import PATH_KEYS
+from vistr.data.clip_sources import VideoClips
 from vistr.data.layouts import find_layout
 from vistr.data.loader import ClipLoader
 from vistr.data.shapes import write_shapes
@@ -195,19 +196,16 @@ def training_clips(config: Config, videos: VideoSet) -> ClipLoader:
     """Clips of the video with the most objects: all of one size, so that only the first step compiles."""
     most = max(videos.videos, key=lambda video: len(video.annotations))
     clip = clip_settings(config)
-    return ClipLoader(
+    clips = VideoClips(
         replace(videos, videos=(most,)),
         num_frames=clip.num_frames,
-        batch_size=1,
         augmentation=None,
         short_side=min(frame_size(config)),
         long_side=max(frame_size(config)),
         size_divisor=clip.size_divisor,
         sizes=clip.sizes,
-        seed=config.seed,
-        num_workers=0,
-        shuffle=False,
     )
+    return ClipLoader(clips, batch_size=1, seed=config.seed, num_workers=0, shuffle=False)
 
 
 def train_some(config: Config, model: VisTR, clips: ClipLoader) -> measuring.StepTiming:

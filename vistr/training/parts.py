@@ -6,6 +6,7 @@ from contextlib import closing
 
 from vistr.config import Config
 from vistr.config.evaluation_sizes import clip_sizes
+from vistr.data.clip_sources import VideoClips
 from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
 from vistr.data.videos import VideoSet
@@ -33,19 +34,22 @@ def make_loader(
 ) -> ClipLoader:
     """Shuffled, augmented clips of the training videos, or this rank's share of them."""
     dataset, augmentation = config.dataset, config.dataset.augmentation
-    return ClipLoader(
+    clips = VideoClips(
         videos,
         num_frames=config.num_frames,
-        batch_size=batch_size or config.training.batch_size,
         augmentation=augmentation,
         short_side=dataset.short_side,
         long_side=dataset.long_side,
         size_divisor=dataset.size_divisor,
+        sizes=clip_sizes(config, augmentation),
+    )
+    return ClipLoader(
+        clips,
+        batch_size=batch_size or config.training.batch_size,
         seed=config.seed,
         num_workers=default_workers() if dataset.num_workers is None else dataset.num_workers,
         shuffle=True,
         shard=(ranks or Ranks()).shard,
-        sizes=clip_sizes(config, augmentation),
         # A GPU's graphs are compiled before the first step, for full batches.
         drop_last=use_device(config.device.target, config.device.id) == "GPU",
     )

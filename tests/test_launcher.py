@@ -50,6 +50,12 @@ SMALL = [
 LAUNCH = [str(ROOT / "scripts/launch"), "2", "python", str(ROOT / "run.py")]
 
 
+def test_a_python_without_the_project_s_packages_hands_over_or_says_so() -> None:
+    done = subprocess.run([sys.executable, "-S", LAUNCH[0], "--help"], capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr
+    assert "usage" in done.stdout if (ROOT / ".venv").exists() else "activate the environment" in done.stderr
+
+
 def run(folder: Path, *command: str) -> Path:
     """Run a command that must succeed; the folder of the one run it makes below `folder`."""
     done = subprocess.run([sys.executable, *command, f"outputs={folder}"], capture_output=True, text=True, timeout=600)

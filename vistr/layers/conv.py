@@ -243,8 +243,9 @@ class FrozenBatchNorm(nn.Cell):
         rows = x.asnumpy().reshape(-1, x.shape[-1])
         if inside is not None:
             rows = rows[inside.asnumpy().reshape(-1) > 0]
-        set_value(self.running_mean, rows.mean(0))
-        set_value(self.running_var, rows.var(0))
+        if len(rows):  # a stand-in for a GPU computes no mask
+            set_value(self.running_mean, rows.mean(0))
+            set_value(self.running_var, rows.var(0))
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:

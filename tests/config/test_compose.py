@@ -173,6 +173,7 @@ MISTAKES = [
     ("seed=-1", "seed=-1", "from 0"),
     ("transformer.num_heads=7", "transformer.num_heads=7", "transformer.hidden_dim=384"),
     ("transformer.hidden_dim=200", "transformer.hidden_dim=200", "96"),
+    ("transformer.name=detr", "transformer.name=detr", "transformer=<option>"),
     ("dataset.eval_short_side=0", "dataset.eval_short_side=0", "at least 1"),
     ("dataset.eval_long_side=90", "dataset.eval_long_side=90", "dataset.eval_short_side="),
     ("backbone.short_side=700", "backbone.short_side=700", "backbone.long_side=540"),

@@ -67,7 +67,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 # Options' keys that follow from others unless they are set.
 FOLLOWING = {("schedule", "step"): {"drop_epoch": "${two_thirds:${training.epochs}}"}}
 # The sections whose options are of several classes, each with its own keys; `name` says which.
-POLYMORPHIC = ("backbone", "schedule", "task")
+POLYMORPHIC = ("backbone", "transformer", "schedule", "task")
 
 # Those of them of which a study may set keys that the option typed beside it does not have: they mean nothing then.
 OVERLAID = ("schedule", "task")
@@ -75,8 +75,8 @@ OVERLAID = ("schedule", "task")
 
 def section_class(section: str, name: Any) -> type:
     """The class of a polymorphic section by the `name` in it; the default one for a name that is not known."""
-    option = OPTIONS[section].get(str(name))
-    return type(getattr(Config(), section) if option is None else option)
+    options = (option for option in OPTIONS[section].values() if option.name == name)
+    return type(next(options, getattr(Config(), section)))
 
 
 # Keys that hold a path of the user's: relative to where he stands, and never part of a run's name.

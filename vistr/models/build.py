@@ -33,7 +33,7 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
     backbone, transformer, recompute = config.backbone, config.transformer, config.device.recompute
     detector = Detector(
         backbone.build(trainable=config.optimizer.backbone_learning_rate > 0, recompute=recompute),
-        transformer.build(recompute=recompute),
+        transformer.build(num_frames=config.num_frames, recompute=recompute),
         in_channels=backbone.channels[3],
         channels=transformer.hidden_dim,
         num_queries=config.num_frames * config.num_instances,
@@ -46,6 +46,7 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
         detector,
         segmenter,
         channels=transformer.hidden_dim,
+        position_axes=transformer.position_axes,
         num_instances=config.num_instances,
         stride=backbone.stride,
         precision=cast(Precision, config.device.precision),

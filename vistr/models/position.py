@@ -1,4 +1,4 @@
-"""Three-dimensional sine position code (the paper's section 3.2)."""
+"""Sine position code of a clip's places: VisTR's over three axes (the paper's section 3.2), DETR's over two."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from functools import lru_cache
 import numpy as np
 
 
-def position_code(padding: np.ndarray, channels: int) -> np.ndarray:
-    """Sine code of frame, row and column, a third of the channels each, counted over what is not padding.
+def position_code(padding: np.ndarray, channels: int, axes: tuple[int, ...] = (1, 2, 3)) -> np.ndarray:
+    """Sine code of some axes of frame, row and column (1, 2, 3), the channels shared evenly.
 
-    `padding` bool `[B, T, h, w]` (True = padding); the result is float32 `[B, T*h*w, channels]`. `channels` must be
-    a multiple of 6. The few masks that a dataset's size buckets give are computed once.
+    `padding` bool `[B, T, h, w]` (True = padding) is not counted; the result is float32 `[B, T*h*w, channels]`.
+    `channels` must be a multiple of twice the axes. The few masks that a dataset's size buckets give are computed once.
     """
-    return _cached(padding.tobytes(), padding.shape, channels)
+    return _cached(padding.tobytes(), padding.shape, channels, axes)
 
 
 @lru_cache(maxsize=16)
-def _cached(content: bytes, shape: tuple[int, int, int, int], channels: int) -> np.ndarray:
+def _cached(content: bytes, shape: tuple[int, int, int, int], channels: int, axes: tuple[int, ...]) -> np.ndarray:
     seen = ~np.frombuffer(content, bool).reshape(shape)
-    width = channels // 3
+    width = channels // len(axes)
     frequency = np.float32(10000) ** (2 * (np.arange(width) // 2).astype(np.float32) / width)
     codes: list[np.ndarray] = []
-    for axis in (1, 2, 3):
+    for axis in axes:
         place = np.cumsum(seen, axis, dtype=np.float32)
         last = np.take(place, [-1], axis)
         angle = (place / (last + np.float32(1e-6)) * np.float32(2 * math.pi))[..., None] / frequency

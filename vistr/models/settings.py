@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from vistr.errors import UserError
+from vistr.errors import UserError, shortened
 from vistr.knobs import knob
 
 if TYPE_CHECKING:
@@ -30,9 +31,16 @@ class TransformerCell(Protocol):
 
 @dataclass
 class Transformer:
-    """Encoder and decoder; `hidden_dim` is also the width every head follows from."""
+    """VisTR's encoder and decoder; `hidden_dim` is also the width every head follows from.
 
-    hidden_dim: int = knob(384, at_least=1)  # a multiple of 96 and of num_heads
+    A subclass is another kind of transformer, with a `name` of its own, and an option by its entry in TRANSFORMERS.
+    """
+
+    position_axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    """Which of frame, row and column (1, 2, 3) the sine position code covers; they share the channels evenly."""
+
+    name: str = "vistr"  # the kind: it follows from the option
+    hidden_dim: int = knob(384, at_least=1)  # a multiple of num_heads, 32 and what the position code needs
     num_heads: int = knob(8, at_least=1)
     num_encoder_layers: int = knob(6, at_least=1)
     num_decoder_layers: int = knob(6, at_least=1)
@@ -40,8 +48,9 @@ class Transformer:
     dropout: float = knob(0.1, at_least=0, less_than=1)
     pre_norm: bool = False  # true: normalisation before each sublayer, not after it
 
-    def build(self, *, recompute: bool) -> TransformerCell:
-        """Its cell with random weights; with `recompute` activations are computed again on the way back."""
+    def build(self, *, num_frames: int, recompute: bool) -> TransformerCell:
+        """Its cell with random weights, for clips of `num_frames`; with `recompute` activations are computed again on
+        the way back."""
         from vistr.models.transformer import VisTRTransformer
 
         cell: Any = VisTRTransformer(self, recompute)
@@ -64,20 +73,23 @@ class Transformer:
     def check(self, at: str) -> None:
         """Raise a UserError for a width that the heads, the position code or the masks cannot have."""
         width, heads = self.hidden_dim, self.num_heads
+        if self.name not in (names := {one.name for one in TRANSFORMERS.values() if type(one) is type(self)}):
+            raise UserError(f"{at}.name={shortened(self.name)} is not {', '.join(names)}: choose with {at}=<option>.")
         if width % heads:
             raise UserError(
                 f"{at}.hidden_dim={width} is not a multiple of {at}.num_heads={heads}: "
                 "every head needs the same number of channels."
             )
-        if width % 96:
+        axes = len(self.position_axes)
+        if width % (needed := math.lcm(2 * axes, 32)):
             raise UserError(
-                f"{at}.hidden_dim={width} is not a multiple of 96: the position code (three axes of sine "
-                "and cosine) and the mask head (width halved up to five times) need that."
+                f"{at}.hidden_dim={width} is not a multiple of {needed}: the position code (sine and cosine of {axes} "
+                "axes) and the mask head (width halved up to five times) need that."
             )
 
 
 # Every transformer by the name of its option. Theirs is the class of settings that builds it.
-TRANSFORMERS = {
+TRANSFORMERS: dict[str, Transformer] = {
     "paper": Transformer(),
     # For demos that start from nothing; short runs on little data learn faster without dropout, and with normalisation
     # before each sublayer.

@@ -79,6 +79,7 @@ class VisTR(nn.Cell):
         segmenter: Segmenter,
         *,
         channels: int,
+        position_axes: tuple[int, ...] = (1, 2, 3),
         num_instances: int,
         stride: int,
         precision: Precision = "fp32",
@@ -89,6 +90,7 @@ class VisTR(nn.Cell):
         self.detector = detector
         self.segmenter = segmenter
         self.channels, self.num_instances, self.stride = channels, num_instances, stride
+        self.position_axes = position_axes
         self.limits = limits or backend.limits()
         # Every layer computes in the precision of what it is given; parameters are float32 throughout.
         self.dtype = DTYPES[precision]
@@ -190,7 +192,7 @@ class VisTR(nn.Cell):
         sizes = np.stack([(~mask[:, 0, :, 0]).sum(1), (~mask[:, 0, 0, :]).sum(1)], 1)
         small = padding_of_map(sizes, self.stride, num_frames, -(-height // self.stride), -(-width // self.stride))
         key_padding_mask = np.where(small, MASKED, 0).astype(self.dtype).reshape(batch, -1)
-        position = position_code(small, self.channels).astype(self.dtype, copy=False)
+        position = position_code(small, self.channels, self.position_axes).astype(self.dtype, copy=False)
         frame_sizes = np.repeat(sizes, num_frames, 0).astype(np.float32)
         return images, Context(Tensor(position), Tensor(key_padding_mask), Tensor(frame_sizes))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from vistr.data.buckets import sizes_met
 from vistr.data.clips import Batch
 from vistr.data.slots import overfull
 from vistr.data.videos import VideoSet
+from vistr.files import PROGRAM
 from vistr.models.build import build_model
 from vistr.runs.rows import read_rows
 from vistr.runs.runs import final_training_figures
+from vistr.runs.typed import run_settings, typed_values
 from vistr.runtime import parallel
 from vistr.runtime.device import use_device
 from vistr.runtime.parallel import join
-from vistr.tasks.reporting import defined, evaluate_videos, run_settings, say_where_things_are, typed_values
+from vistr.tasks.evaluate import defined, evaluate_videos
 from vistr.training.compile_ahead import Work, compile_ahead, every_step, first_step
 from vistr.training.parts import first_batch, make_loader, make_optimizer
 from vistr.training.step import TrainingStep
@@ -134,3 +137,16 @@ def works_of(config: Config, videos: VideoSet, judged: VideoSet) -> list[Work]:
         for some, how, of in ((videos, dataset.augmentation, sides), (judged, None, evaluation_size(config)[:2]))
     )
     return every_step(config, training, evaluation) if training else []
+
+
+def say_where_things_are(config: Config, folder: Path, figures: dict[str, float]) -> None:
+    """The last lines of a run: what came out and where to look."""
+    shown = os.path.relpath(folder)
+    lines = ["", "Done. What there is to look at:"]
+    if "AP" in figures:
+        lines.append(f"  held-out AP {figures['AP']:.3f}, AP50 {figures['AP50']:.3f}: {shown}/metrics.json")
+    if any((folder / "results").glob("video_*.png")):
+        lines.append(f"  pictures, truth above what was found: {shown}/results/video_*.png")
+    lines.append(f"  checkpoints: {shown}/checkpoints ({PROGRAM} task=evaluate checkpoint={shown})")
+    lines.append(f"  curves: tensorboard --logdir {os.path.relpath(config.outputs)}")
+    logger.info("\n".join(lines))

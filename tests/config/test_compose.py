@@ -302,6 +302,7 @@ def test_a_mistake_is_one_sentence_that_names_its_key(mistake: str, named: str, 
     ("text", "expected"),
     [
         ("nmu_frames: 3", "There is no key nmu_frames (in experiments/wrong.yaml): did you mean num_frames?"),
+        ("schedule:\n  drop_epch: 3", "There is no key schedule.drop_epch (in experiments/wrong.yaml)"),
         ("num_frames: abc", "num_frames has the wrong type (in experiments/wrong.yaml)"),
         ("num_frames: [", "wrong.yaml"),
         ("seed: ${oc.env:NO_SUCH}", "seed: the environment variable NO_SUCH is not set."),

@@ -7,6 +7,7 @@ import threading
 import tracemalloc
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,6 +84,14 @@ def test_every_frame_comes_out_with_its_image_and_what_is_in_it() -> None:
         (track,) = tracks
         assert (track.id, track.label, track.name) == (0, 2, "dog")
         assert np.array_equal(track.mask, frames[tracks.index][..., 0] == 255)
+
+
+def test_clips_whose_masks_agree_less_than_asked_for_are_not_joined() -> None:
+    finder = predictor(BrightSpot())
+    joined = {track.id for tracks in finder.stream(frame(number) for number in range(11)) for track in tracks}
+    finder.settings = replace(finder.settings, min_iou=1.01)
+    apart = {track.id for tracks in finder.stream(frame(number) for number in range(11)) for track in tracks}
+    assert len(apart) > len(joined)
 
 
 def test_frames_come_out_before_the_video_ends() -> None:

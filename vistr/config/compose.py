@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vistr.config import overrides as typed
 from vistr.config.checks import check
 from vistr.config.command import Sources
-from vistr.config.explanations import explain, no_such_key, unknown_key, without_other_options_keys
+from vistr.config.explanations import explain, refuse_unknown_keys, without_other_options_keys
 from vistr.config.old_keys import move_in_studies
 from vistr.config.resuming import lay_over, run_of
 from vistr.config.run_names import override_key, register_resolvers
@@ -184,9 +184,7 @@ def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, li
     with conversion_errors(overrides):
         move_in_studies(composed, overrides)
     without_other_options_keys(composed, overrides)
-    unknown = unknown_key(composed)
-    if unknown is not None:
-        raise UserError(no_such_key(unknown))
+    refuse_unknown_keys(composed, overrides)
     with conversion_errors(overrides):
         folder = run_of(Path(composed.resume).expanduser())
     settings, overrides, changes = lay_over(composed, overrides, folder)
@@ -243,9 +241,7 @@ def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
     with conversion_errors(overrides):
         move_in_studies(composed, overrides)
     without_other_options_keys(composed, overrides)
-    key = unknown_key(composed)
-    if key is not None:
-        raise UserError(no_such_key(key))
+    refuse_unknown_keys(composed, overrides)
     with conversion_errors(overrides):
         config = cast(Config, OmegaConf.to_object(composed))
     for path_key in PATH_KEYS:

@@ -145,13 +145,23 @@ def no_such_key(key: str, source: str = "") -> str:
     return f"There is no key {shortened(key)}{source}: {hint}"
 
 
-def unknown_key(composed: DictConfig, at: str = "") -> str | None:
+def refuse_unknown_keys(composed: DictConfig, overrides: Sequence[str]) -> None:
+    """Raise a UserError for the first key of a composed configuration that its classes lack."""
+    key = _unknown_key(composed)
+    if key is None:
+        return
+    typed = {override_key(one) for one in overrides}
+    studies = [one.partition("=")[2] for one in overrides if override_key(one) == "experiments"]
+    raise UserError(no_such_key(key, f" (in experiments/{studies[0]}.yaml)" if studies and key not in typed else ""))
+
+
+def _unknown_key(composed: DictConfig, at: str = "") -> str | None:
     """The first key of a composed configuration that its classes lack (`+key=value` can add one)."""
     known = get_type_hints(OmegaConf.get_type(composed))
     for name in map(str, composed):
         if name not in known:
             return at + name
-        key = unknown_key(composed[name], f"{at}{name}.") if dataclasses.is_dataclass(known[name]) else None
+        key = _unknown_key(composed[name], f"{at}{name}.") if dataclasses.is_dataclass(known[name]) else None
         if key is not None:
             return key
     return None

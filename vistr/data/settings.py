@@ -53,7 +53,8 @@ class Dataset:
     few_sizes: bool | None = None
     num_instances: int = knob(10, at_least=1)  # what num_instances= is unless it is set
     num_workers: int | None = knob(None, at_least=0)  # threads that read frames; null: 1 to 8, cores less one
-    clip_overlap: float = knob(0.5, at_least=0, less_than=1)  # long videos: share of a clip that the next sees again
+    clip_overlap: float = knob(0.5, at_least=0, less_than=1)  # long videos: share of a clip that the next sees again,
+    clip_min_iou: float = knob(0.3, at_least=0, at_most=1)  # and on it, the least IoU of masks that are joined
     augmentation: Augmentation = field(default_factory=Augmentation)
     # From here on: dataset=shapes alone.
     num_videos: int = knob(16, at_least=1)

@@ -45,6 +45,7 @@ def clip_settings(config: Config) -> ClipSettings:
         size.long_side,
         dataset.size_divisor,
         dataset.clip_overlap,
+        dataset.clip_min_iou,
         clip_sizes(config),
     )
 

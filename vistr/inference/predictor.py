@@ -31,6 +31,7 @@ from vistr.models.vistr import VisTR
 class ClipSettings:
     """How videos become clips: `overlap` is the share of a clip that the next one of a long video sees again.
 
+    Tracks of two clips whose masks have less than `min_iou` there are never joined.
     Frames are resized to `short_side`, or less where their other side would pass `long_side`; None: it may be any.
     Clips are padded to the smallest of `sizes` that holds them, or else to multiples of `size_divisor`.
     """
@@ -40,6 +41,7 @@ class ClipSettings:
     long_side: int | None
     size_divisor: int
     overlap: float
+    min_iou: float = 0.3
     sizes: tuple[Size, ...] = ()
 
     @property
@@ -139,7 +141,7 @@ class Predictor:
         While the network works on a clip, one thread reads the next clip, of the same video or the one after, and
         another makes tracks of the last one.
         """
-        linker = TrackLinker()
+        linker = TrackLinker(min_iou=self.settings.min_iou)
         waiting: deque[_Waiting] = deque()
 
         def first_finished() -> Iterator[tuple[int, LinkedFrame | None]]:

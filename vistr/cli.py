@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _set_environment() -> None:
-    """What MindSpore and Hydra read from the environment."""
+    """Set the environment variables that MindSpore and Hydra read."""
     environment.set_defaults()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and we say them
 

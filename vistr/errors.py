@@ -27,7 +27,7 @@ def shortened(value: object, limit: int = MAX_VALUE) -> str:
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """What a file holds, or an error, as a sentence quotes it: `shortened`, and whatever the value is."""
+    """A value of a file, or an error, as a sentence quotes it: `shortened`, and whatever the value is."""
     try:
         text = str(value) if isinstance(value, Exception) else repr(value)
     except Exception:  # numbers of thousands of digits, structures nested too deeply

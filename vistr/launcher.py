@@ -89,7 +89,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run_key(options: argparse.Namespace) -> str:
-    """What the run's processes know each other by: drawn for one machine, given by the user for several."""
+    """The secret that the run's processes know each other by: drawn for one machine, given by the user for several."""
     if options.nodes == 1:
         return secrets.token_hex(16)
     key = os.environ.get(KEY, "")
@@ -110,7 +110,7 @@ def run_key(options: argparse.Namespace) -> str:
 
 
 def overrides_of(command: Sequence[str]) -> list[str]:
-    """What follows run.py, or vistr, in the command."""
+    """The overrides in the command: all that follows run.py, or vistr."""
     words = list(command)
     if words and Path(words[0]).name.startswith("python"):
         words = words[1:]
@@ -182,7 +182,7 @@ class Launch:
         return command + ([] if self.config.resume else [path_override("hydra.run.dir", str(self.folder))])
 
     def environment(self) -> dict[str, str]:
-        """What the processes need to find each other, and not to crowd each other out on a CPU."""
+        """Environment variables by which the processes find each other, and do not crowd each other out on a CPU."""
         host, port = self.address
         environment = child_environment() | {HUB: f"{host}:{port + 1}", KEY: self.options.key}
         # msrun starts "python", whichever comes first.

@@ -1,4 +1,4 @@
-"""What lies in a file's place when it was not really downloaded: a pointer of Git LFS, a web page, nothing."""
+"""Files that were not really downloaded: a Git LFS pointer, a web page, or an empty file in their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the network has to compute, counted from its sizes; one multiply-add is 2 FLOP."""
+"""Floating-point operations of the network, counted from its sizes; one multiply-add is 2 FLOP."""
 
 from __future__ import annotations
 

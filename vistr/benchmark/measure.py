@@ -76,7 +76,7 @@ def matmul_rates(size: int = MATMUL_SIZE, repeats: int = MATMUL_REPEATS) -> dict
 
 
 def environment(device: DeviceName, index: int = 0) -> dict[str, Any]:
-    """What the figures depend on besides the network: processor, cores, threads, memory (GB), versions."""
+    """The machine that figures were measured on: processor, cores, threads, memory (GB), versions."""
     return {
         "device": device,
         "gpu": _gpu_name(index) if device == "GPU" else None,

@@ -1,4 +1,4 @@
-"""What a benchmark measured, for people: a table for the terminal, Markdown, and a figure."""
+"""Results of a benchmark for people: a table for the terminal, Markdown, and a figure."""
 
 from __future__ import annotations
 

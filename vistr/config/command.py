@@ -35,7 +35,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Command:
-    """What was typed. `sweep`: many runs (-m); `showing`: Hydra's flags that print something instead of running."""
+    """The typed command. `sweep`: many runs (-m); `showing`: Hydra's flags that print something instead of running."""
 
     overrides: list[str]
     sweep: bool

@@ -172,7 +172,7 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
 
 
 def _keep_of_dataset(dataset: DictConfig, before: DictConfig) -> None:
-    """What another dataset for a checkpoint takes over from the one it was trained on."""
+    """The settings that another dataset for a checkpoint takes over from the one it was trained on."""
     if dataset.name != "shapes":
         dataset.short_side, dataset.long_side = before.short_side, before.long_side
     if before.split == "valid":

@@ -1,4 +1,4 @@
-"""What the user typed, made ready for Hydra: paths quoted, keys of the task given their section."""
+"""Typed overrides made ready for Hydra: paths quoted, keys of the task given their section."""
 
 from __future__ import annotations
 

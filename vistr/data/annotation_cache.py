@@ -33,7 +33,7 @@ CHUNK = 1 << 23
 
 
 class Contents(NamedTuple):
-    """What an annotation file says, and a sentence about it for whoever uses it."""
+    """Content of an annotation file, and a sentence about it for whoever uses it."""
 
     categories: tuple[Category, ...]
     videos: tuple[Video, ...]

@@ -15,7 +15,7 @@ _CHANNEL_ORDERS = tuple(permutations(range(3)))
 
 @dataclass(frozen=True)
 class Distortion:
-    """What happens to one frame: `brightness` is added (of 255); `contrast` multiplies all channels, either
+    """Photometric change of one frame: `brightness` is added (of 255); `contrast` multiplies all channels, either
     before the saturation is multiplied and the hue turned by degrees, or after; channels are reordered.
     """
 

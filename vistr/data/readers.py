@@ -91,6 +91,6 @@ READERS: dict[str, Released] = {
 
 
 def reader_of(dataset: Dataset) -> Released:
-    """What reads the videos that the settings name."""
+    """The reader of the videos that the settings name."""
     named = dataset.annotations is not None or dataset.images is not None
     return Named() if named else READERS[dataset.name]

@@ -209,7 +209,7 @@ def _write_dataset(folder: Path, settings: dict[str, int]) -> None:
 
 
 def _settings(*values: int) -> dict[str, int]:
-    """What a folder of generated videos is made from, as its marker says it."""
+    """The settings that a folder of generated videos was made with, as its marker says."""
     return {**dict(zip(LEAST, values, strict=True)), "series": SERIES}
 
 

@@ -1,4 +1,4 @@
-"""What a user names as input, as videos to read: a file, folders of frames, a pattern, an annotation file."""
+"""Videos that a user names as input: a file, folders of frames, a pattern, an annotation file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found in a video beside what is annotated, as tracks of a report: one number and color for both."""
+"""Predicted beside annotated tracks of a video in a report: a matched pair has one number and color."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class FrameStore:
             self.stride *= 2
 
     def records(self) -> Iterator[bytes]:
-        """What was kept, in order."""
+        """The frames, in order."""
         for start, length in self._kept:
             self._file.seek(start)
             yield self._file.read(length)

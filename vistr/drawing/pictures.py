@@ -1,4 +1,4 @@
-"""What was found in a video beside the truth, as one picture."""
+"""Predicted tracks of a video below its annotated ones, as one picture."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class ResultTrack:
 
 
 class Suspicions:
-    """What scores without an error but looks like a mistake: one line a kind, with its first example."""
+    """Warnings about results that can be scored but look like a mistake: a line per kind, with its first example."""
 
     def __init__(self) -> None:
         self._examples: dict[str, str] = {}

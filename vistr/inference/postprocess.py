@@ -17,7 +17,7 @@ ABSENT_SCORE = 0.001
 
 @dataclass(frozen=True)
 class ClipTrack:
-    """What one slot saw in a clip of T frames.
+    """The track of one slot in a clip of T frames.
 
     labels int64 [T] and scores float32 [T]: the frame's best class (the index of its logit) and its
     probability; probabilities float32 [classes]: the mean over the frames, "no object" left out;

@@ -1,4 +1,4 @@
-"""What was found in a long video, kept in a file instead of in memory."""
+"""Tracks of a long video, kept in a file instead of in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vistr.inference.linking import LinkedFrame, Verdict
 
 @dataclass
 class SpooledTrack:
-    """What stays in memory of a track: its class and score, and the frames it is first and last seen in."""
+    """The part of a track that stays in memory: its class and score, and the frames it is first and last seen in."""
 
     id: int
     verdict: Verdict = field(default_factory=Verdict)

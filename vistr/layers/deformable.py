@@ -139,7 +139,7 @@ class BilinearTaps(nn.Cell):
         return ops.concat(grad_x, 0), grad_by_tap, ops.concat(grad_dy, 0), ops.concat(grad_dx, 0), grad_sizes
 
     def values(self, x: Tensor, by_tap: Tensor, table: Tensor) -> Tensor:
-        """What lies at the four corners of every tap: `[n*H*W, 36, O]`."""
+        """The values at the four corners of every tap: `[n*H*W, 36, O]`."""
         out_channels = by_tap.shape[0] // NUM_TAPS
         taps = self.matmul_nt(x.reshape(-1, x.shape[3]), by_tap).reshape(-1, out_channels)
         return ops.gather(taps, table, 0).reshape(-1, NUM_TAPS * 4, out_channels)

@@ -1,4 +1,4 @@
-"""What the matched objects ask of every query, laid out in arrays whose shapes do not change from step to step."""
+"""Training targets of fixed shapes from the matches of slots and objects, so that few graphs are compiled."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Supervision(NamedTuple):
 
     @property
     def query_targets(self) -> tuple[np.ndarray, ...]:
-        """What logits and boxes are compared with, in the criterion's order."""
+        """The targets of classes and boxes, in the order that the criterion takes them."""
         return (self.classes, self.class_weights, self.boxes, self.box_weights)
 
     def groups(self, size: int) -> Iterator[tuple[np.ndarray, ...]]:
@@ -54,7 +54,7 @@ class Supervision(NamedTuple):
 
 
 class Normalisers(NamedTuple):
-    """What the losses are divided by; sums over every clip that shares an optimizer step."""
+    """Divisors of the losses: sums over every clip that shares an optimizer step."""
 
     num_boxes: float
     """Objects times frames, at least 1."""
@@ -85,7 +85,7 @@ def count_boxes(targets: Sequence[ClipTargets]) -> int:
 def group_normalisers(
     group: Sequence[Batch], num_slots: int, no_object_weight: float, *, ranks: Ranks | None = None
 ) -> Normalisers:
-    """What the losses of batches that share an optimizer step, those of all ranks, are divided by.
+    """Divisors of the losses for batches that share an optimizer step, those of all ranks included.
 
     For one batch the class weights are summed as they are matched. Over several they must be known before the first
     is matched: every object is taken as matched, of a clip with more objects than slots those seen longest.

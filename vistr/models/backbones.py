@@ -50,7 +50,7 @@ class BackboneCell(Protocol):
 
 @dataclass
 class Backbone(ABC):
-    """What every backbone has, and has to answer; the settings are `backbone` in the configuration."""
+    """Settings of a backbone, `backbone` in the configuration, and the questions that each has to answer."""
 
     family: ClassVar[str]
     """What the files of its weights are said to be, such as "a ResNet"."""

@@ -197,7 +197,7 @@ class Segmenter(nn.Cell):
         return [p for p in self.trainable_params() if p.name not in shared]
 
     def shared_by_frame(self, memory: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What all instances of a frame share of `memory [B*T, h, w, C]`: two maps `[B*T, h, w, ...]`."""
+        """Features that all instances of a frame share, from `memory [B*T, h, w, C]`: two maps `[B*T, h, w, ...]`."""
         inside = inside_of(sizes_at(sizes, self.stride), memory.shape[1], memory.shape[2])
         return self.bbox_attention.k_linear(memory), self.mask_head.lay1.of_frame(memory, inside)
 

@@ -26,7 +26,7 @@ DTYPES: dict[Precision, type[np.floating]] = {"fp32": np.float32, "fp16": np.flo
 
 
 class Outputs(NamedTuple):
-    """What the network says of B clips of T frames with N slots; query t * N + i is slot i in frame t."""
+    """Output of the network for B clips of T frames with N slots; query t * N + i is slot i in frame t."""
 
     logits: Tensor
     """`[B, T*N, C+1]`; index 0 is never used, the last is "no object"."""
@@ -41,7 +41,7 @@ class Outputs(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What the host computes from a batch's padding: arrays ready for the network, in its precision."""
+    """Arrays that the host computes from a batch's padding, in the network's precision."""
 
     position: Tensor
     """`[B, L, C]`, L = T*h*w."""
@@ -56,7 +56,7 @@ class Context(NamedTuple):
 
 
 class Detection(NamedTuple):
-    """What the network finds before it draws masks, of all L decoder layers."""
+    """Output of the detector, before the masks, for all L decoder layers."""
 
     logits: Tensor
     """`[L, B, T*N, C+1]`."""

@@ -1,4 +1,4 @@
-"""What became of a run, in its folder's `status.json`: running, finished, failed (and why) or interrupted."""
+"""State of a run, in its folder's `status.json`: running, finished, failed (and why) or interrupted."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def finite(figures: Mapping[str, float]) -> dict[str, float]:
 
 
 def why(error: Exception) -> str:
-    """What went wrong, in one line."""
+    """The error, in one line."""
     first = str(error).strip().partition("\n")[0]
     if isinstance(error, UserError):
         return first
@@ -173,7 +173,7 @@ def _claimed(folder: Path) -> RunRecord | None:
 
 
 def _stated(folder: Path) -> RunRecord | None:
-    """What a folder's record says, whether or not its process is alive."""
+    """The record in a folder, whether or not its process is alive."""
     try:
         return _record(json.loads((folder / FILE).read_bytes()))
     except (OSError, ValueError, RecursionError):

@@ -121,7 +121,7 @@ def read_run(folder: Path, name: str) -> Run:
 
 
 def final_training_figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """What the rows of a training say of it as a whole.
+    """Figures of a whole training, from its rows.
 
     `loss` is the mean over its last epoch, `clips_per_second` the median, `memory_gb` the peak, `steps` their number.
     """

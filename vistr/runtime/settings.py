@@ -24,5 +24,5 @@ class Device:
 
     @property
     def first_loss_scale(self) -> float | None:
-        """What the loss is multiplied by at first; None in float32, which needs no scale."""
+        """Initial loss scale; None in float32, which needs none."""
         return self.loss_scale if self.precision == "fp16" else None

@@ -1,4 +1,4 @@
-"""What differs between operating systems. Linux alone was tried; elsewhere a limit or a lock may be missing."""
+"""Calls that differ between operating systems. Linux alone was tried; elsewhere a limit or a lock may be missing."""
 
 from __future__ import annotations
 

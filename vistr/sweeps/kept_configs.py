@@ -44,7 +44,7 @@ def keep_sources(sources: Sources, planned: SweepPlan) -> Sources:
 
 
 def sources_of(hydra_config: HydraConf) -> Sources:
-    """What a running job's configuration was composed from."""
+    """The files that a running job's configuration was composed from."""
     main = next(source.path for source in hydra_config.runtime.config_sources if source.provider == "main")
     return Sources(main=Path(main), name=str(hydra_config.job.config_name))
 

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: the ranked table, summary.csv and its like, pictures."""
+"""Results of a sweep: the ranked table, summary.csv and its like, pictures."""
 
 from __future__ import annotations
 

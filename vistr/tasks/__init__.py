@@ -1,4 +1,4 @@
-"""What a run can do: one module a task, imported when it is asked for."""
+"""The tasks, one module each, imported when asked for."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ OUTPUTS = ("logits", "boxes", "masks")
 
 @dataclass(frozen=True)
 class ClipSize:
-    """What the file takes: T frames of height x width pixels."""
+    """Input size of the file: T frames of height x width pixels."""
 
     num_frames: int
     height: int
@@ -116,7 +116,7 @@ def _run_mindir(path: Path, clip: np.ndarray) -> dict[str, np.ndarray]:
 
 @contextmanager
 def _graph_mode() -> Iterator[None]:
-    """What a file is written and run in; the network itself runs in the other one."""
+    """Precision that a file is written and run in; the network itself runs in the other one."""
     ms.set_context(mode=ms.GRAPH_MODE)
     try:
         yield

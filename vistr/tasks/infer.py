@@ -107,7 +107,7 @@ def _find_all(
     folder: Path,
     stack: ExitStack,
 ) -> tuple[list[Found], int]:
-    """What was found in every video that can be read, and the number of those that cannot."""
+    """The tracks of every video that can be read, and the number of videos that cannot."""
     names = _distinct([source.name for _, source in sources])
     found: list[Found] = []
     for (video_id, source), name in zip(sources, names, strict=True):

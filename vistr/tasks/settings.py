@@ -34,10 +34,10 @@ _OF_DATASET = "a dataset's own files are dataset.annotations= and dataset.images
 
 @dataclass
 class Task:
-    """What every task has. The first line of its docstring is what `--help` says of it."""
+    """Settings of every task. The first line of its docstring is its line in `--help`."""
 
     figures: ClassVar[tuple[str, ...]] = ()
-    """What its runs can be ranked by; none: it has no figures of its own."""
+    """Figures that its runs can be ranked by; none: it has no figures of its own."""
 
     name: str = ""
 
@@ -52,13 +52,13 @@ class Task:
         """Raise a UserError for inputs that are lacking or not there, or that contradict the rest of the run."""
 
     def run_name(self) -> str | None:
-        """What the name of its run's folder begins with; None: the dataset, the backbone and num_frames."""
+        """First part of the name of its run's folder; None: the dataset, the backbone and num_frames."""
         return None
 
 
 @dataclass
 class FromCheckpoint(Task):
-    """What the tasks have that take a checkpoint."""
+    """Settings of tasks that take a checkpoint."""
 
     checkpoint: str = knob("", path="one", instead=_TO_TRAIN)
 
@@ -73,7 +73,7 @@ class FromCheckpoint(Task):
 
 @dataclass
 class Sized(Task):
-    """What the tasks have that choose the size of frames."""
+    """Settings of tasks that choose the size of frames."""
 
     height: int | None = knob(None, at_least=32, unit="pixels")  # null: the clip size, dataset.short_side x
     width: int | None = knob(None, at_least=32, unit="pixels")  # dataset.long_side
@@ -91,7 +91,7 @@ class Sized(Task):
 
 @dataclass
 class Evaluating(Task):
-    """What the tasks have that evaluate a network."""
+    """Settings of tasks that evaluate a network."""
 
     num_pictures: int = knob(4, at_least=0)  # videos drawn beside their truth
     min_score: float = knob(0.0, at_least=0, at_most=1)  # tracks below are left out of the results

@@ -39,7 +39,7 @@ LIMIT_MINUTES = 30
 
 @dataclass(frozen=True)
 class Work:
-    """What one process compiles: training steps on a batch of one size, an inference of a clip of that size."""
+    """Graphs that one process compiles: training steps on a batch of one size, an inference of a clip of that size."""
 
     clips: int
     height: int

@@ -42,7 +42,7 @@ class Optimizer:
 
 @dataclass
 class Schedule(ABC):
-    """What the learning rates are multiplied by over the training: a class here is an option by its name."""
+    """Learning rate schedule, a factor over the training: a class here is an option by its name."""
 
     name: str = ""
     warmup_steps: int = knob(0, at_least=0)  # from zero, linearly
@@ -57,7 +57,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def factor(self, epoch: int, step: int, total_steps: int) -> float:
-        """What the rates are multiplied by, warm-up aside; the run has `total_steps`."""
+        """Factor of the learning rates, warm-up aside; the run has `total_steps`."""
 
 
 @dataclass

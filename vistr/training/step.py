@@ -25,7 +25,7 @@ from vistr.training.mask_step import MaskStep, add, dot
 
 @dataclass
 class StepResult:
-    """What one batch gave: `losses` by name ("loss" is the weighted total) and the gradients in parameter order.
+    """Result of one batch: `losses` by name ("loss" is the weighted total) and the gradients in parameter order.
 
     The gradients are those of the loss times the scale that the step was given, in float32; the losses are plain.
     """

@@ -1,4 +1,4 @@
-"""What a run records about itself: TensorBoard events and metrics.jsonl, both exact after a resume."""
+"""TensorBoard events and metrics.jsonl of a run, both exact after a resume."""
 
 from __future__ import annotations
 

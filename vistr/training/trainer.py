@@ -97,7 +97,7 @@ class Trainer:
         return self.metadata.metrics
 
     def run_epoch(self, stop_requested: Callable[[], bool]) -> None:
-        """What is left of the present epoch."""
+        """The clips left of the present epoch."""
         state = self.state
         batches = self.loader.epoch(state.epoch, state.clips_in_epoch or 0)
         try:

@@ -1,4 +1,4 @@
-"""Weights of another number of frames, slots or classes: what of them serves, and what is new."""
+"""Fitting weights of another number of frames, slots or classes: the parts that serve, and those that start anew."""
 
 from __future__ import annotations
 

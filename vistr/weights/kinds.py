@@ -1,4 +1,4 @@
-"""What kind of network a file's weights are of, and its arrays by the original VisTR's names."""
+"""Which kind of network a file's weights are of, and its arrays by the original VisTR's names."""
 
 from __future__ import annotations
 

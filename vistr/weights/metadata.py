@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, and reading it: it may be damaged, a stranger's, or of another version."""
+"""Metadata of a checkpoint, and reading it: it may be damaged, a stranger's, or of another version."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TrainingState:
 
 @dataclass
 class Metadata:
-    """What a checkpoint says of itself; `origin` tells of one that no training wrote where it came from."""
+    """Metadata of a checkpoint; `origin` tells of one that no training wrote where it came from."""
 
     config: dict[str, Any]
     categories: list[Category]

@@ -1,4 +1,4 @@
-"""What pickles of weights are made of: storages, tensors that are views of them, NumPy's arrays. All is checked."""
+"""The objects in pickles of weights: storages, tensors that are views of them, NumPy's arrays. All is checked."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _NUMBERED = re.compile(r"(.*[^-_ #(])( ?#|[-_ ]| ?\()([0-9]{1,6})\)?")
 
 @dataclass(frozen=True)
 class _Frame:
-    """What one JSON file says of one frame."""
+    """The annotation of one frame, from its JSON file."""
 
     video: ImportedVideo
     number: int

@@ -22,7 +22,8 @@ from PIL import Image
 from vistr.data.video import VideoFile, VideoWriter
 from vistr.inference import predictor
 from vistr.inference.postprocess import clip_tracks
-from vistr.inference.predictor import ClipSettings, Predictor, clips_of
+from vistr.inference.predictor import Predictor
+from vistr.inference.video_clips import ClipSettings, clips_of
 from vistr.models.vistr import VisTR
 
 HEIGHT, WIDTH, NUM_INSTANCES = 720, 1280, 10

@@ -11,13 +11,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-
-import psutil
 
 from vistr.config.compose import load_run
 from vistr.config.overrides import path_override
@@ -30,6 +27,7 @@ from vistr.runs.claims import named_folder, new_folder, require_idle
 from vistr.runtime import system
 from vistr.runtime.child_process import child_environment, signal_at_parents_end
 from vistr.runtime.host_channel import JOIN_SECONDS
+from vistr.runtime.msrun import children, end_tails
 from vistr.runtime.other_launchers import started_by_another
 from vistr.runtime.parallel import HUB, KEY, LOCAL_RANKS
 from vistr.runtime.signals import StopRequests
@@ -223,7 +221,7 @@ class Launch:
                 return
             if b"kill all other workers" in (self.logs / "msrun.log").read_bytes():
                 # The scheduler would wait half a minute for the one that is gone.
-                for process in children(msrun.pid, "MS_SCHED"):
+                for process in children(msrun.pid, "MS_SCHED", SCRIPTS):
                     process.kill()
             time.sleep(0.3)
 
@@ -232,7 +230,7 @@ class Launch:
 
         def handle(number: int, frame: FrameType | None) -> None:
             request = self.requests.take()
-            for process in children(msrun.pid, "MS_WORKER") if request != "repeated" else []:
+            for process in children(msrun.pid, "MS_WORKER", SCRIPTS) if request != "repeated" else []:
                 process.send_signal(signal.SIGTERM if request == "first" else system.KILL)
 
         return handle
@@ -254,34 +252,6 @@ class Launch:
         more = again if checkpoint.exists() else "nothing was saved yet"
         print(f"The run ended early, as one of its processes did; {more}\nWhat each printed: {logs}", file=sys.stderr)
         return 1
-
-
-def children(msrun: int, role: str) -> list[psutil.Process]:
-    """The processes of that role that msrun has started here."""
-
-    def has_role(process: psutil.Process) -> bool:
-        command = {Path(word).name for word in process.cmdline()}
-        return process.environ().get("MS_ROLE") == role and not command.isdisjoint(SCRIPTS)
-
-    return _started(msrun, has_role)
-
-
-def end_tails(msrun: int) -> None:
-    """End the `tail -f` that msrun starts: nobody reads it, and it would outlive an msrun that is killed."""
-    for process in _started(msrun, lambda process: process.name() == "tail"):
-        with suppress(psutil.Error):
-            process.kill()
-
-
-def _started(msrun: int, wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
-    """Those of msrun's processes that are wanted, and still there to be asked."""
-    found = []
-    with suppress(psutil.Error):
-        for process in psutil.Process(msrun).children():
-            with suppress(psutil.Error):
-                if wanted(process):
-                    found.append(process)
-    return found
 
 
 def free_port() -> int:

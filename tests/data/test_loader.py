@@ -15,7 +15,7 @@ from vistr.data.loader import GROUP, ClipLoader
 from vistr.data.samples import open_frame
 from vistr.data.settings import Augmentation
 from vistr.errors import UserError
-from vistr.inference.predictor import ClipSettings, clips_of
+from vistr.inference.video_clips import ClipSettings, clips_of
 
 RECIPE = Augmentation(resize_short=[40, 48, 56], resize_long=90, crop_resize_short=[40, 50], crop_min=30, crop_max=48)
 

@@ -25,7 +25,8 @@ from vistr.inference import predictor as predictor_module
 from vistr.inference.given_frames import rgb_image
 from vistr.inference.linking import LinkedFrame
 from vistr.inference.postprocess import clip_tracks
-from vistr.inference.predictor import ClipSettings, Predictor
+from vistr.inference.predictor import Predictor
+from vistr.inference.video_clips import ClipSettings
 
 HEIGHT, WIDTH = 24, 40
 CATEGORIES = (Category(3, "cat"), Category(8, "dog"))

@@ -20,7 +20,8 @@ from vistr.config.compose import to_dict
 from vistr.data.video import VideoFile, VideoWriter
 from vistr.data.videos import Category
 from vistr.errors import UserError
-from vistr.inference.predictor import ClipSettings, Predictor
+from vistr.inference.predictor import Predictor
+from vistr.inference.video_clips import ClipSettings
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.runtime.device import use_device

@@ -13,7 +13,8 @@ from vistr.config.compose import from_dict
 from vistr.config.evaluation_sizes import clip_sizes, evaluation_size
 from vistr.data.videos import Category
 from vistr.errors import UserError
-from vistr.inference.predictor import ClipSettings, Predictor
+from vistr.inference.predictor import Predictor
+from vistr.inference.video_clips import ClipSettings
 from vistr.weights.checkpoint import Checkpoint, network_of, read_checkpoint
 
 

@@ -28,7 +28,8 @@ from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
 from vistr.files import write_json
 from vistr.inference import loading as prediction
-from vistr.inference.predictor import ClipSettings, Predictor, clips_of
+from vistr.inference.predictor import Predictor
+from vistr.inference.video_clips import ClipSettings, clips_of
 from vistr.layers.dropout import step_noise
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR

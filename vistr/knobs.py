@@ -29,8 +29,9 @@ def knob(
 ) -> Any:
     """A dataclass field with limits; of a list they hold for every entry, and null is always within them.
 
-    `path` says that the text is a path of the user's, relative to where the command is typed: "one", or "several"
-    separated by commas. `instead` is what to tell who sets it for a task that does not have it.
+    `path` says that the text is a path of the user's, relative to where the command is typed: "one", "several"
+    separated by commas, or "table", the name of one of ours unless it ends in .yaml. `instead` is what to tell who sets
+    it for a task that does not have it.
     """
     limits = {"at_least": at_least, "more_than": more_than, "at_most": at_most, "less_than": less_than}
     metadata = {**limits, "unit": unit, "choices": choices, "path": path, "instead": instead}

@@ -30,7 +30,16 @@ from vistr.config.explanations import explain, refuse_unknown_keys, without_othe
 from vistr.config.old_keys import move_in_studies
 from vistr.config.resuming import lay_over, run_of
 from vistr.config.run_names import override_key, register_resolvers
-from vistr.config.schema import FOLLOWING, OPTIONS, OVERLAID, PATH_KEYS, PATH_LIST_KEYS, POLYMORPHIC, Config
+from vistr.config.schema import (
+    FOLLOWING,
+    OPTIONS,
+    OVERLAID,
+    PATH_KEYS,
+    PATH_LIST_KEYS,
+    POLYMORPHIC,
+    TABLE_KEYS,
+    Config,
+)
 from vistr.config.search_path import register_studies
 from vistr.config.stored import keep_from_writing, plain_config
 from vistr.data.readers import READERS
@@ -244,11 +253,11 @@ def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
     refuse_unknown_keys(composed, overrides)
     with conversion_errors(overrides):
         config = cast(Config, OmegaConf.to_object(composed))
-    for path_key in PATH_KEYS:
+    for path_key in (*PATH_KEYS, *TABLE_KEYS):
         section, _, name = path_key.rpartition(".")
         owner = getattr(config, section) if section else config
         value = getattr(owner, name, None)
-        if value and not is_remote(value):
+        if value and not is_remote(value) and (path_key in PATH_KEYS or value.endswith((".yaml", ".yml"))):
             paths = value.split(",") if path_key in PATH_LIST_KEYS else [value]
             setattr(owner, name, ",".join(os.path.abspath(os.path.expanduser(path)) for path in paths))
     return config

@@ -80,6 +80,8 @@ def section_class(section: str, name: Any) -> type:
 
 
 # Keys that hold a path of the user's: relative to where he stands, and never part of a run's name.
-PATH_KEYS = tuple(dict.fromkeys(key for key, _ in keys_with(Config, "path")))
+PATH_KEYS = tuple(dict.fromkeys(key for key, kind in keys_with(Config, "path") if kind != "table"))
+# Those that name a table of ours, or hold the path of one of the user's.
+TABLE_KEYS = tuple(key for key, kind in keys_with(Config, "path") if kind == "table")
 # Those of them that hold several, separated by commas.
 PATH_LIST_KEYS = tuple(key for key, kind in keys_with(Config, "path") if kind == "several")

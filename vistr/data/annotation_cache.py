@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vistr.data.packed import CodesInFile, PackedAnnotations
+from vistr.data.packed import NUMBERS, CodesInFile, PackedAnnotations
 from vistr.data.videos import Category, Video
 from vistr.files import replacing, user_cache
 from vistr.runtime import system
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 # Names the layout below: to be changed with it. Copies of another layout are replaced.
-MAGIC = b"vistr annotations 1\n"
+MAGIC = b"vistr annotations 2\n"
 HEAD_BYTES = len(MAGIC) + 4 + 8  # then the checksum of all that follows, and the length of the JSON that comes first
 MIN_BYTES = 4_000_000  # smaller files are read as fast as their copy
 SETTLED_SECONDS = 2.0  # a file may change again within one tick of the clock that its time is taken from
@@ -33,19 +33,22 @@ CHUNK = 1 << 23
 
 
 class Contents(NamedTuple):
-    """Content of an annotation file, and a sentence about it for whoever uses it."""
+    """Content of an annotation file: its videos without annotations, and these."""
 
     categories: tuple[Category, ...]
     videos: tuple[Video, ...]
-    warning: str | None
+    packed: PackedAnnotations
 
 
 class AnnotationCache:
-    """The packed copy of one annotation file, as the file is now: path, size and time of its last change."""
+    """The packed copy of one annotation file, as the file is now: path, size and time of its last change.
 
-    def __init__(self, source: Path) -> None:
+    `kind` is the format that the file is read as.
+    """
+
+    def __init__(self, source: Path, kind: str = "") -> None:
         self._source, self._key = source, _state(source)
-        name = hashlib.sha256(str(source.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        name = hashlib.sha256(f"{source.resolve()}{kind}".encode("utf-8", "surrogateescape")).hexdigest()[:24]
         self.path = user_cache() / "annotations" / f"{name}.packed"
 
     def load(self) -> Contents | None:
@@ -55,9 +58,7 @@ class AnnotationCache:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def keep(
-        self, categories: tuple[Category, ...], videos: tuple[Video, ...], packed: PackedAnnotations
-    ) -> Contents | None:
+    def keep(self, contents: Contents) -> Contents | None:
         """Write a copy of what was read, and load it; None where that is not worth it or there is no room for it."""
         if self._key is None or self._key != _state(self._source) or not _is_worth_it(self._key):
             return None
@@ -65,7 +66,7 @@ class AnnotationCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._prune()
             with replacing(self.path) as draft:
-                self._write(draft, categories, videos, packed)
+                self._write(draft, contents)
         except OSError as error:
             logger.info("no packed copy of %s: %s cannot be written (%s)", self._source, self.path, error.strerror)
             return None
@@ -83,7 +84,8 @@ class AnnotationCache:
             about: dict[str, Any] = json.loads(file.read(length))
             if about["source"] != self._key:
                 return None
-            frames = about["frames"]
+            count, frames = about["annotations"], about["frames"]
+            entries = np.fromfile(file, np.int64, NUMBERS * count).reshape(count, NUMBERS)
             ends = np.fromfile(file, np.int64, frames)
             boxes = np.fromfile(file, np.float64, 4 * frames).reshape(frames, 4)
             areas = np.fromfile(file, np.float64, frames)
@@ -92,22 +94,21 @@ class AnnotationCache:
             os.utime(self.path)
         categories = tuple(Category(identifier, name) for identifier, name in about["categories"])
         videos = [Video(number, height, width, tuple(names), ()) for number, height, width, names in about["videos"]]
-        packed = PackedAnnotations(about["entries"], ends, boxes, areas, codes)
-        return Contents(categories, packed.of_videos(videos), about["warning"])
+        packed = PackedAnnotations(entries, ends, boxes, areas, codes, about["warning"])
+        return Contents(categories, tuple(videos), packed)
 
-    def _write(
-        self, path: Path, categories: tuple[Category, ...], videos: tuple[Video, ...], packed: PackedAnnotations
-    ) -> None:
+    def _write(self, path: Path, contents: Contents) -> None:
+        categories, videos, packed = contents
         about = {
             "source": self._key,
+            "annotations": len(packed.entries),
             "frames": len(packed.ends),
             "categories": [[category.id, category.name] for category in categories],
             "videos": [[video.id, video.height, video.width, video.file_names] for video in videos],
-            "entries": packed.entries,
             "warning": packed.warning,
         }
         text = json.dumps(about).encode()
-        numbers = (part.tobytes() for part in (packed.ends, packed.boxes, packed.areas))
+        numbers = (part.tobytes() for part in (packed.entries, packed.ends, packed.boxes, packed.areas))
         end = int(packed.ends[-1]) if len(packed.ends) else 0
         codes = (packed.codes(start, min(start + CHUNK, end)) for start in range(0, end, CHUNK))
         checksum = 0

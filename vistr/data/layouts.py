@@ -30,11 +30,19 @@ _OVIS_ANNOTATIONS = (
 _YTVIS_IMAGES = ("{}/JPEGImages", "{}_all_frames/JPEGImages", "JPEGImages/{}", "{}/{}/JPEGImages")
 _OVIS_IMAGES = ("{}/JPEGImages", "{}", "JPEGImages/{}")
 
+_COCO_ANNOTATIONS = (
+    *("annotations/instances_{}2017.json", "annotations/instances_{}2014.json", "annotations/instances_{}.json"),
+    *("instances_{}2017.json", "instances_{}2014.json", "instances_{}.json", "annotations/{}.json", "{}.json"),
+    "{}/_annotations.coco.json",
+)
+_COCO_IMAGES = ("{}2017", "images/{}2017", "{}2014", "images/{}2014", "images/{}", "{}/images", "{}", "images")
+
 _LAYOUTS = {
     "ytvis2019": (_YTVIS_ANNOTATIONS, _YTVIS_IMAGES),
     # 2021 came as one instances.json inside each split's folder: look there first.
     "ytvis2021": (("{}/instances.json", *_YTVIS_ANNOTATIONS), _YTVIS_IMAGES),
     "ovis": (_OVIS_ANNOTATIONS, _OVIS_IMAGES),
+    "coco": (_COCO_ANNOTATIONS, _COCO_IMAGES),
 }
 _SPELLINGS = {"train": ("train",), "valid": ("valid", "val"), "test": ("test",)}
 
@@ -70,7 +78,7 @@ def find_images(annotation_file: Path, frame: str) -> Path:
 
 
 def _likely_images(annotation_file: Path) -> Iterator[Path]:
-    for patterns, image_patterns in _LAYOUTS.values():
+    for patterns, image_patterns in (layout for name, layout in _LAYOUTS.items() if name != "coco"):
         for pattern, spellings in itertools.product(patterns, _SPELLINGS.values()):
             for spelling in spellings:
                 ending = Path(pattern.replace("{}", spelling)).parts

@@ -1,7 +1,7 @@
 """Annotations of many frames in few bytes: numbers in arrays, the masks' codes in one block or in a file.
 
-A file like YouTube-VIS's or OVIS's holds 100,000 to 400,000 masks. As Python objects these take 0.2 to 1 GB in every
-process; packed, 48 bytes a frame are in memory, and the codes stay on the disk once there is a packed copy.
+A file like YouTube-VIS's, OVIS's or COCO's holds 100,000 to 900,000 masks. As Python objects these take 0.2 to 2 GB in
+every process; packed, 48 bytes a frame are in memory, and the codes stay on the disk once there is a packed copy.
 """
 
 from __future__ import annotations
@@ -14,15 +14,22 @@ from typing import Any, BinaryIO, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from vistr.data.polygon_codes import fill, is_polygons
 from vistr.data.segmentation import RLE
 from vistr.data.videos import Annotation, Box, Video
 from vistr.runtime import system
 
 Item = TypeVar("Item")
+NUMBERS = 5
+"""Of an annotation: id, index of its video, category id, flags, first frame."""
+CROWD, IGNORED = 1, 2
+"""The flags."""
 
 
-class PackedFrames(Sequence[Item]):
-    """One value a frame, made when it is asked for."""
+class PackedSequence(Sequence[Item]):
+    """Values that are made when they are asked for, such as one a frame."""
+
+    __slots__ = ("_length", "_start", "_value_at")
 
     def __init__(self, value_at: Callable[[int], Item], start: int, length: int) -> None:
         self._value_at, self._start, self._length = value_at, start, length
@@ -65,13 +72,12 @@ class CodesInFile:
 class PackedAnnotations:
     """Frames of all annotations, one after the other.
 
-    entries: an annotation's id, index of its video, category id, whether it is a crowd, first frame; ends `[F]` int64:
-    where a frame's code ends among the codes (a code of no bytes: absent); boxes `[F, 4]` and areas `[F]` float64,
-    nan where there is none; codes: the bytes between two places; warning: a sentence for whoever
-    uses them.
+    entries `[A, 5]` int64: an annotation's NUMBERS; ends `[F]` int64: where a frame's code ends among the codes (a code
+    of no bytes: absent); boxes `[F, 4]` and areas `[F]` float64, nan where there is none; codes: the bytes between two
+    places, of compressed RLE or as `polygon_codes.pack` gives them; warning: a sentence for whoever uses them.
     """
 
-    entries: Sequence[Sequence[int]]
+    entries: NDArray[np.int64]
     ends: NDArray[np.int64]
     boxes: NDArray[np.float64]
     areas: NDArray[np.float64]
@@ -79,29 +85,41 @@ class PackedAnnotations:
     warning: str | None = None
 
     def of_videos(self, videos: Sequence[Video]) -> tuple[Video, ...]:
-        """The videos with their annotations."""
-        grouped: list[list[Annotation]] = [[] for _ in videos]
-        for identifier, video, category_id, iscrowd, start in self.entries:
-            length, size = len(videos[video]), [videos[video].height, videos[video].width]
-            grouped[video].append(
-                Annotation(
-                    identifier,
-                    category_id,
-                    PackedFrames(self._mask_of(size), start, length),
-                    PackedFrames(self._box, start, length),
-                    PackedFrames(self._area, start, length),
-                    bool(iscrowd),
-                )
+        """The videos with their annotations, which are made when they are asked for: they are many."""
+        ignored = (self.entries[:, 3] & IGNORED) > 0
+        ordered = self.entries[np.lexsort((ignored, self.entries[:, 1]))]
+        # Of every video first those that count, then those that are ignored.
+        places = 2 * ordered[:, 1] + ((ordered[:, 3] & IGNORED) > 0)
+        counts = np.bincount(places, minlength=2 * len(videos)).tolist()
+
+        def annotation(row: int) -> Annotation:
+            identifier, index, category_id, flags, start = ordered[row].tolist()
+            video = videos[index]
+            return Annotation(
+                identifier,
+                category_id,
+                PackedSequence(self._mask_of([video.height, video.width]), start, len(video)),
+                PackedSequence(self._box, start, len(video)),
+                PackedSequence(self._area, start, len(video)),
+                bool(flags & CROWD),
             )
-        return tuple(
-            Video(video.id, video.height, video.width, video.file_names, tuple(annotations))
-            for video, annotations in zip(videos, grouped, strict=True)
-        )
+
+        found, row = [], 0
+        for index, video in enumerate(videos):
+            count, without = counts[2 * index : 2 * index + 2]
+            counted = PackedSequence(annotation, row, count)
+            others = PackedSequence(annotation, row + count, without) if without else ()
+            found.append(Video(video.id, video.height, video.width, video.file_names, counted, others))
+            row += count + without
+        return tuple(found)
 
     def _mask_of(self, size: list[int]) -> Callable[[int], RLE | None]:
         def mask(frame: int) -> RLE | None:
             first, end = int(self.ends[frame - 1]) if frame else 0, int(self.ends[frame])
-            return {"size": list(size), "counts": self.codes(first, end)} if end > first else None
+            if end == first:
+                return None
+            code = self.codes(first, end)
+            return fill(code, *size) if is_polygons(code) else {"size": list(size), "counts": code}
 
         return mask
 
@@ -135,7 +153,7 @@ class Packer:
         areas: Sequence[float | None],
     ) -> None:
         """Add an annotation of the video of index `video`, with one mask, box and area a frame."""
-        self.entries.append((identifier, video, category_id, int(iscrowd), len(self.ends)))
+        self.entries.append((identifier, video, category_id, CROWD * iscrowd, len(self.ends)))
         for mask in masks:
             self.codes += mask["counts"] if mask else b""
             self.ends.append(len(self.codes))
@@ -148,7 +166,7 @@ class Packer:
         """All that was added."""
         block = self.codes
         return PackedAnnotations(
-            self.entries,
+            np.array(self.entries, np.int64).reshape(-1, NUMBERS),
             np.array(self.ends, np.int64),
             np.concatenate([np.zeros((0, 4)), *self.boxes]),
             np.concatenate([np.zeros(0), *self.areas]),

@@ -15,6 +15,17 @@ from vistr.errors import shown
 # adds up over a file.
 _AROUND, _PIXELS_A_POINT, _MOST_BEYOND = 2, 50, 5_000_000
 _LONGEST = 2_000_000  # of one mask's polygons, in pixels
+MAX_COORDINATE = 1e6
+
+
+def longest_outline(height: Any, width: Any) -> Any:
+    """How long the outlines of one mask may be together, pixels; of one picture, or of arrays of them."""
+    return np.minimum(100_000 + 2 * height * width, _LONGEST)
+
+
+def too_long(height: int, width: int) -> str:
+    """What to say of longer ones."""
+    return f"its polygons' outline is far longer than a picture of {width}x{height} has room for"
 
 
 class Outlines:
@@ -25,7 +36,7 @@ class Outlines:
 
     def check(self, polygons: Sequence[Any], height: int, width: int) -> None:
         """Raises ValueError with a short reason where one is no polygon, or filling the file's would take too long."""
-        allowed = float(min(100_000 + 2 * height * width, _LONGEST))
+        allowed = float(longest_outline(height, width))
         for polygon in polygons:
             if not isinstance(polygon, list | tuple) or len(polygon) < 6 or len(polygon) % 2:
                 raise ValueError(f"a polygon is at least 3 points [x0, y0, x1, y1, ...], not {shown(polygon)}")
@@ -34,7 +45,7 @@ class Outlines:
             length = len(points) + float(steps.sum())
             allowed -= length
             if allowed < 0:
-                raise ValueError(f"its polygons' outline is far longer than a picture of {width}x{height} has room for")
+                raise ValueError(too_long(height, width))
             if length > _PIXELS_A_POINT * len(points):
                 inside = np.clip(points, 0, (width, height))
                 around = 2 * float((inside.max(axis=0) - inside.min(axis=0)).sum())
@@ -50,6 +61,6 @@ def _points(polygon: Sequence[Any]) -> np.ndarray:
         points = np.array(polygon if numeric else [np.nan] * 6, np.float64).reshape(-1, 2)
     except OverflowError:
         points = np.full((3, 2), np.nan)
-    if not (np.abs(points) < 1e6).all():
+    if not (np.abs(points) < MAX_COORDINATE).all():
         raise ValueError("a polygon holds something that is not a finite number of pixels")
     return points

@@ -21,6 +21,8 @@ class Released:
     """Those it has, beside the videos that are held out of "train"."""
     writes = False
     """Whether the videos are made before they are read."""
+    pictures = False
+    """Whether its videos are single pictures, which become clips by being moved."""
 
     def require(self, dataset: Dataset) -> None:
         """Raise a UserError where what is read is not named, or not there."""
@@ -80,17 +82,50 @@ class Generated(Released):
         return read_ytvis(*find_layout(dataset.name, folder, "train"))
 
 
+class Pictures(Released):
+    """COCO instance annotations below dataset.root, or an annotation file and a folder of pictures."""
+
+    splits, pictures = ("train", "valid"), True
+
+    def require(self, dataset: Dataset) -> None:
+        """Raise a UserError where what is read is not named, or not there."""
+        if dataset.categories is not None:
+            from vistr.data.category_tables import read_table
+
+            read_table(dataset.categories)
+        (Named if is_named(dataset) else Released).require(self, dataset)
+
+    def read(self, dataset: Dataset, split: str) -> VideoSet:
+        """Every picture as a video of one frame; for training those alone that show an object of the categories."""
+        from vistr.data.category_tables import read_table
+        from vistr.data.coco import read_coco
+        from vistr.data.layouts import find_layout
+
+        table = None if dataset.categories is None else read_table(dataset.categories)
+        if is_named(dataset):
+            files = Path(str(dataset.annotations)), Path(str(dataset.images))
+        else:
+            files = find_layout(dataset.name, Path(str(dataset.root)), cast("Split", split))
+        return read_coco(*files, table, without_objects=split != "train")
+
+
 READERS: dict[str, Released] = {
     "shapes": Generated(),
     "ytvis2019": Released(),
     "ytvis2021": Released(),
     "ovis": Released(),
     "custom": Named(),
+    "coco": Pictures(),
 }
 """Every dataset by the name of its option; conf/dataset/<name>.yaml says what it sets."""
 
 
+def is_named(dataset: Dataset) -> bool:
+    """Whether the settings name the dataset's files themselves."""
+    return dataset.annotations is not None or dataset.images is not None
+
+
 def reader_of(dataset: Dataset) -> Released:
     """The reader of the videos that the settings name."""
-    named = dataset.annotations is not None or dataset.images is not None
-    return Named() if named else READERS[dataset.name]
+    reader = READERS[dataset.name]
+    return Named() if is_named(dataset) and not reader.pictures else reader

@@ -56,6 +56,8 @@ class Dataset:
     clip_overlap: float = knob(0.5, at_least=0, less_than=1)  # long videos: share of a clip that the next sees again,
     clip_min_iou: float = knob(0.3, at_least=0, at_most=1)  # and on it, the least IoU of masks that are joined
     augmentation: Augmentation = field(default_factory=Augmentation)
+    # dataset=coco: the table of categories, of conf/dataset/categories or a file of your own; null: COCO's own 80.
+    categories: str | None = knob(None, path="table")
     # From here on: dataset=shapes alone.
     num_videos: int = knob(16, at_least=1)
     video_length: int = knob(24, at_least=1)  # frames

@@ -34,13 +34,17 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Video:
-    """Frames of height x width pixels, their files relative to the image folder, and the objects in them."""
+    """Frames of height x width pixels, their files relative to the image folder, and the objects in them.
+
+    `ignored` are objects of categories that the video set lacks: not to be found, nor to be taught as nothing.
+    """
 
     id: int
     height: int
     width: int
     file_names: tuple[str, ...]
-    annotations: tuple[Annotation, ...]
+    annotations: Sequence[Annotation]
+    ignored: Sequence[Annotation] = ()
 
     def __len__(self) -> int:
         return len(self.file_names)

@@ -37,13 +37,13 @@ def read_ytvis(annotation_file: Path, image_folder: Path) -> VideoSet:
     contents = cache.load()
     if contents is None:
         keep_free_memory()
-        read = _Reader(annotation_file).read()
-        contents = cache.keep(*read) or Contents(read[0], read[2].of_videos(read[1]), read[2].warning)
-        del read
+        contents = _Reader(annotation_file).read()
+        contents = cache.keep(contents) or contents
         give_back_free_memory()
-    if contents.warning:
-        logger.warning("%s", contents.warning)
-    return VideoSet(annotation_file, image_folder, contents.categories, contents.videos)
+    categories, videos, packed = contents
+    if packed.warning:
+        logger.warning("%s", packed.warning)
+    return VideoSet(annotation_file, image_folder, categories, packed.of_videos(videos))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -72,15 +72,15 @@ class _Reader:
         self.box_check = BoxCheck(str(path))
         self.outlines = Outlines()
 
-    def read(self) -> tuple[tuple[Category, ...], tuple[Video, ...], PackedAnnotations]:
-        """The file's categories, its videos without their annotations, and these."""
+    def read(self) -> Contents:
+        """What the file says."""
         content = _read_json(self.path)
         categories = sorted((self.category(entry) for entry in content["categories"]), key=lambda each: each.id)
         self.refuse_duplicates("category", (category.id for category in categories))
         videos = [self.video(entry) for entry in content["videos"]]
         self.refuse_duplicates("video", (video.id for video in videos))
         packed = self.annotations(content.get("annotations"), videos, {category.id for category in categories})
-        return tuple(categories), tuple(videos), packed
+        return Contents(tuple(categories), tuple(videos), packed)
 
     def category(self, entry: Any) -> Category:
         identifier = self.whole_number(entry, "id", "a category")

@@ -20,7 +20,7 @@ from vistr.data.segmentation import RLE
 HUNDREDTHS, FLOATS = b"\0", b"\1"
 _TEXT = re.compile(rb'"segmentation"\s*:\s*\[\s*(\[[-+0-9.eE,\[\]\s]*\])\s*\]')
 _BETWEEN = re.compile(rb"\]\s*,\s*\[")
-_CHUNK = 1 << 22  # characters parsed at once
+_CHUNK = 1 << 20  # characters parsed at once
 
 
 class Masks(NamedTuple):
@@ -117,9 +117,43 @@ class TakenPolygons:
 
 def _numbers(texts: Sequence[bytes], count: int) -> NDArray[np.float64]:
     """The numbers of texts such as b"1.5,2"; ValueError where these are not so many."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of text that is no number, which the count tells
-        numbers: NDArray[np.float64] = np.fromstring(b",".join(texts), np.float64, sep=",")
+    text = b",".join(texts)
+    if text.count(b" ") == text.count(b", "):
+        text = text.replace(b", ", b",")
+    numbers = _short_numbers(text)
+    if numbers is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of text that is no number, which the count tells
+            numbers = np.fromstring(text, np.float64, sep=",")
     if len(numbers) != count:
         raise ValueError("a polygon holds what is no number")
     return numbers
+
+
+def _short_numbers(text: bytes) -> NDArray[np.float64] | None:
+    """Numbers of up to 5 digits before the point and 2 behind it, in a quarter of NumPy's time; None for others."""
+    characters = np.frombuffer(text, np.uint8)
+    digits = np.append(characters - np.uint8(ord("0")), np.uint8(0))
+    marks = np.append(np.flatnonzero((characters == ord(",")) | (characters == ord("."))), len(text))
+    are_ends = np.append(characters[marks[:-1]] == ord(","), True)
+    of_end = np.flatnonzero(are_ends)
+    ends = marks[of_end]
+    starts = np.append(0, ends[:-1] + 1)
+    with_point = ~are_ends[of_end - 1] & (of_end > 0)
+    points = np.where(with_point, marks[of_end - 1], ends)
+    before, behind = points - starts, ends - points - with_point
+    if (
+        np.count_nonzero(digits[:-1] <= 9) + len(marks) - 1 != len(text)
+        or len(marks) - len(ends) != np.count_nonzero(with_point)
+        or not 1 <= before.min() <= before.max() <= 5
+        or not (behind[with_point] >= 1).all()
+        or behind.max() > 2
+    ):
+        return None
+    hundredths = np.zeros(len(ends), np.int32)
+    for place in range(-2, int(before.max())):
+        there = before > place if place >= 0 else behind >= -place
+        # The digit of 10 to the power of `place`.
+        at = np.minimum(points - 1 - place if place >= 0 else points - place, len(text))
+        hundredths += np.where(there, digits[at], 0).astype(np.int32) * np.int32(10 ** (place + 2))
+    return hundredths / 100

@@ -176,9 +176,14 @@ def loads_annotations(data: bytes) -> Any:
     60 million numbers, as many as YouTube-VIS has, take 2 GB and several seconds as Python's.
     """
     try:
-        return json.loads(_RUN_LISTS.sub(rb'"counts":"' + _RUNS_AS_TEXT.encode() + rb'\1"', data))
+        return json.loads(run_lengths_as_text(data))
     except ValueError:
         return json.loads(data)  # its errors name places of the file as it is
+
+
+def run_lengths_as_text(data: bytes) -> bytes:
+    """A JSON text with lists of run lengths as strings that `to_rle` takes."""
+    return _RUN_LISTS.sub(rb'"counts":"' + _RUNS_AS_TEXT.encode() + rb'\1"', data)
 
 
 def _numbers(text: str) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from tests.annotation_files import write_coco
 from vistr.config.compose import load_config
-from vistr.config.videos import open_split
+from vistr.config.open_videos import open_split
 from vistr.data import annotation_cache, coco
 from vistr.data.category_tables import read_table
 from vistr.data.coco import read_coco

@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.ops import constexpr
 
+from vistr.layers.bilinear import BilinearReading
 from vistr.layers.conv import Conv2d, add_bias
 from vistr.layers.parameters import uniform
 from vistr.layers.tables import num_chunks, tap_order_table
@@ -23,12 +24,6 @@ def tap_positions(num_images: int, height: int, width: int) -> Tensor:
     y, x, dy, dx = np.meshgrid(np.arange(height), np.arange(width), (-1, 0, 1), (-1, 0, 1), indexing="ij")
     images = np.stack((y + dy, x + dx)).reshape(2, -1, NUM_TAPS).astype(np.float32)
     return Tensor(np.repeat(images, num_images, 0))
-
-
-@constexpr
-def last_cells(num_images: int, height: int, width: int) -> Tensor:
-    """The last row of every image, then its last column: float32 `[2 * n, 1]`."""
-    return Tensor(np.repeat(np.array([height - 1, width - 1], np.float32), num_images)[:, None])
 
 
 @constexpr
@@ -66,7 +61,7 @@ class OffsetConv(Conv2d):
         return out.reshape(x.shape[0], -1, NUM_TAPS).astype(ms.float32)
 
 
-class BilinearTaps(nn.Cell):
+class BilinearTaps(BilinearReading):
     """For `x [n, H, W, I]`, weights `[9 * O, I]` and offsets `[n, H*W, 9]` the sum of the weighted taps `[n, H, W, O]`.
 
     Every tap is read bilinearly where its offset points; outside the image all is zero, and images end at their
@@ -77,12 +72,9 @@ class BilinearTaps(nn.Cell):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows_a_chunk, self.broadcasts = backend.limits().deformable_rows, backend.sums_natively()
-        self.relu = ops.ReLU()  # what ops.relu compiles to is lost in a backward pass of its own
+        self.rows_a_chunk = backend.limits().deformable_rows
         self.matmul, self.matmul_nt = ops.MatMul(), ops.MatMul(transpose_b=True)
         self.matmul_tn = ops.MatMul(transpose_a=True)
-        self.bmm, self.bmm_nt = ops.BatchMatMul(), ops.BatchMatMul(transpose_b=True)
-        self.bmm_tn = ops.BatchMatMul(transpose_a=True)
 
     def construct(self, x: Tensor, by_tap: Tensor, dy: Tensor, dx: Tensor, sizes: Tensor | None) -> Tensor:
         n, height, width, _ = x.shape
@@ -96,7 +88,7 @@ class BilinearTaps(nn.Cell):
             # One chunk after the other: the scheduler would hold the gathered rows of all at once.
             offsets = ops.depend(dys[i], parts[-1]) if parts else dys[i]
             table, weights, _ = self.places(offsets, dxs[i], ends[i], height, width)
-            weight = self.corner_weights(weights)
+            weight = self.corner_weights(weights).reshape(-1, 1, 4 * NUM_TAPS)
             values = self.values(xs[i], by_tap, table)
             parts = (*parts, self.bmm(weight.astype(x.dtype), values).reshape(-1, height, width, values.shape[2]))
         return parts[0] if count == 1 else ops.concat(parts, 0)
@@ -122,7 +114,7 @@ class BilinearTaps(nn.Cell):
             grad_rows = douts[i].reshape(-1, 1, dout.shape[3])
             values = self.values(chunk, by_tap, table)
             grad_weight = self.bmm_nt(grad_rows, values).astype(ms.float32)
-            weight = self.corner_weights(weights)
+            weight = self.corner_weights(weights).reshape(-1, 1, 4 * NUM_TAPS)
             # The values' gradient takes their place.
             weight = ops.depend(weight.astype(x.dtype), grad_weight)
             grad_values = self.bmm_tn(weight, grad_rows).reshape(-1, dout.shape[3])
@@ -130,7 +122,7 @@ class BilinearTaps(nn.Cell):
             grad_taps = grad_taps.reshape(-1, by_tap.shape[0])
             grad_x.append(self.matmul(grad_taps, by_tap).reshape(chunk.shape))
             grad_by_tap = grad_by_tap + self.matmul_tn(grad_taps, chunk.reshape(-1, channels))
-            grad_offsets = self.offset_gradients(grad_weight.reshape(*dys[i].shape[:2], -1), weights, seen)
+            grad_offsets = self.position_gradients(grad_weight.reshape(*dys[i].shape[:2], -1), weights, seen)
             grad_dy.append(grad_offsets[0])
             grad_dx.append(grad_offsets[1])
         grad_sizes = None if sizes is None else ops.zeros_like(sizes)
@@ -147,63 +139,10 @@ class BilinearTaps(nn.Cell):
     def places(
         self, dy: Tensor, dx: Tensor, sizes: Tensor | None, height: int, width: int
     ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """The row of `[n*H*W*9, O]` at each corner, int32; weights of the low row and column and of the high ones.
-
-        The last is 1 where the low row, low column, high row, high column is in the image, else 0. What lies outside
-        weighs nothing. Rows and columns are computed as one: half as many operators.
-        """
+        """`corners` of every tap, the table being `[n*H*W*9, O]`."""
         n = dy.shape[0]
         position = ops.concat((dy, dx), 0) + tap_positions(n, height, width)
-        low = ops.floor(position)
-        distance, last = position - low, self.last(position, sizes, height, width)
-        split = ops.Split(0, 2)
-        cells: tuple[Tensor, ...] = ()
-        weights: tuple[Tensor, ...] = ()
-        seen: tuple[Tensor, ...] = ()
-        for step in range(2):
-            cell = low + step if step else low
-            nearest = ops.minimum(self.relu(cell), last)
-            inside = ops.equal(nearest, cell).astype(position.dtype)
-            weights = (*weights, *split((distance if step else 1 - distance) * inside))
-            cells, seen = (*cells, *split(nearest.astype(ms.int32))), (*seen, *split(inside))
-        starts = tap_starts(n, height, width)
-        tables: tuple[Tensor, ...] = ()
-        for row in (cells[0], cells[2]):
-            line = row * (width * NUM_TAPS) + starts
-            for column in (cells[1], cells[3]):
-                tables = (*tables, line + column * NUM_TAPS)
-        return ops.concat(tables, 2).reshape(-1), weights, seen
-
-    def last(self, positions: Tensor, sizes: Tensor | None, height: int, width: int) -> Tensor:
-        """The last row or column of every image, for `positions [2 * n, H*W, 9]`."""
-        if sizes is None:
-            ends = last_cells(positions.shape[0] // 2, height, width)
-        else:
-            ends = ops.concat((sizes[:, :1], sizes[:, 1:]), 0) - 1
-        if self.broadcasts:
-            return ends.reshape(-1, 1, 1)
-        return ops.matmul(ends, ops.ones((1, positions.size // ends.size), ends.dtype)).reshape(positions.shape)
-
-    def corner_weights(self, weights: tuple[Tensor, ...]) -> Tensor:
-        """Products of the rows' and columns' weights: `[n*H*W, 1, 36]`."""
-        row0, column0, row1, column1 = weights
-        corners = (row0 * column0, row0 * column1, row1 * column0, row1 * column1)
-        return ops.concat(corners, 2).reshape(-1, 1, NUM_TAPS * 4)
-
-    def offset_gradients(
-        self, grad_weight: Tensor, weights: tuple[Tensor, ...], seen: tuple[Tensor, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """The gradients of dy and dx, given those of the corners' weights `[n, H*W, 36]`.
-
-        A weight grows by 1 with the position where its cell is the high one, and falls where it is the low one.
-        """
-        row0, column0, row1, column1 = weights
-        grad00, grad01, grad10, grad11 = ops.Split(2, 4)(grad_weight)
-        seen_row0, seen_column0, seen_row1, seen_column1 = seen
-        grad_row0, grad_row1 = grad00 * column0 + grad01 * column1, grad10 * column0 + grad11 * column1
-        grad_column0, grad_column1 = grad00 * row0 + grad10 * row1, grad01 * row0 + grad11 * row1
-        grad_dy = grad_row1 * seen_row1 - grad_row0 * seen_row0
-        return grad_dy, grad_column1 * seen_column1 - grad_column0 * seen_column0
+        return self.corners(position, sizes, tap_starts(n, height, width), (height, width), NUM_TAPS)
 
 
 class DeformableConv(nn.Cell):

@@ -36,6 +36,7 @@ from vistr.layers.deformable import DeformableConv  # noqa: E402
 from vistr.layers.dropout import noise_pool  # noqa: E402
 from vistr.models.backbones import LAYOUTS, Layout  # noqa: E402
 from vistr.models.build import build_model  # noqa: E402
+from vistr.models.settings import Deformable  # noqa: E402
 from vistr.models.vistr import VisTR  # noqa: E402
 from vistr.runtime.device import use_device  # noqa: E402
 from vistr.training.optimizer import AdamW  # noqa: E402
@@ -70,6 +71,11 @@ def dilated_bottlenecks() -> None:
     """What R50 has and the tiny network has not; a block a stage is enough of it."""
     LAYOUTS["r50"] = Layout((1, 1, 1, 1), bottleneck=True)
     train("fp32", name="r50", dilation=True, pre_norm=True)
+
+
+def deformable_encoder() -> None:
+    """That reads its own frames and others."""
+    train("fp16", kind=Deformable, temporal_points=1)
 
 
 def without_kernel() -> None:
@@ -147,6 +153,7 @@ def main() -> None:
         "fp32": lambda: train_and_infer("fp32"),
         "fp16": lambda: train_and_infer("fp16"),
         "dilated bottlenecks": dilated_bottlenecks,
+        "deformable encoder": deformable_encoder,
         "every operator": every_operator,
         "without kernel": without_kernel,
         "deformable memory": deformable_memory,

@@ -26,10 +26,10 @@ NUM_FRAMES, NUM_INSTANCES, NUM_CATEGORIES = 2, 3, 4
 HEIGHT, WIDTH = 32, 64
 
 
-def config(**changes: Any) -> Config:
+def config(kind: type[Transformer] = Transformer, **changes: Any) -> Config:
     """One encoder and two decoder layers of 96 channels behind a ResNet of 12 convolutions.
 
-    `changes` are keys of the configuration or of its backbone and transformer.
+    `changes` are keys of the configuration or of its backbone and transformer, which is of that `kind`.
     """
     backbone: dict[str, Any] = {"name": "tiny"}
     transformer: dict[str, Any] = {
@@ -41,9 +41,9 @@ def config(**changes: Any) -> Config:
     }
     root: dict[str, Any] = {"num_frames": NUM_FRAMES, "num_instances": NUM_INSTANCES, "seed": 7}
     for key, value in changes.items():
-        owner = next((s for s, kind in ((backbone, ResNet), (transformer, Transformer)) if hasattr(kind, key)), root)
+        owner = next((s for s, of in ((backbone, ResNet), (transformer, kind)) if hasattr(of, key)), root)
         owner[key] = value
-    return Config(backbone=ResNet(**backbone), transformer=Transformer(**transformer), **root)
+    return Config(backbone=ResNet(**backbone), transformer=kind(**transformer), **root)
 
 
 def build(kernels: Backend | None = None, **changes: Any) -> VisTR:

@@ -13,10 +13,11 @@ from vistr.layers.attention import MultiHeadAttention
 from vistr.layers.conv import ConvNorm, convolution
 from vistr.layers.conv3d import SequenceConv
 from vistr.layers.deformable import DeformableConv, OffsetConv
+from vistr.layers.deformable_attention import DeformableAttention
 from vistr.layers.dropout import Dropout, noise_pool
 from vistr.layers.linear import Linear
 from vistr.layers.norm import GroupNorm, LayerNorm
-from vistr.layers.parameters import weights_rng
+from vistr.layers.parameters import set_value, weights_rng
 from vistr.layers.resize import resize_bilinear, resize_nearest
 from vistr.losses.boxes import generalised_iou
 from vistr.losses.criterion import MASK_LOSSES, mask_losses, negative_log_likelihood, weighted_sum
@@ -135,6 +136,18 @@ def _(rng: np.random.Generator) -> Case:
         return dy + 2 * dx
 
     return both, [normal(rng, 2, 10, 14, 16)]
+
+
+@case("deformable attention")
+def _(rng: np.random.Generator) -> Case:
+    layer, sizes = DeformableAttention(96, 8, 4, 2, 1), Tensor(np.array([[10, 14]] * 3 + [[9, 11]] * 3, np.float32))
+    for parameter in layer.trainable_params():
+        set_value(parameter, parameter.asnumpy() + normal(rng, *parameter.shape, scale=0.1))
+
+    def attend(query: Tensor, x: Tensor) -> Tensor:
+        return layer(query, x, sizes)
+
+    return attend, [normal(rng, 2, 3, 10, 14, 96), normal(rng, 2, 3, 10, 14, 96)]
 
 
 @case("max pool")

@@ -72,13 +72,13 @@ def test_what_padding_holds_does_not_reach_the_transformer(plain: VisTR) -> None
     # from the picture may hold anything as far as the encoder is concerned.
     batch = tiny.clip(2, 1, pad_width=32)
     _, context = plain.prepare(batch.frames, batch.padding)
-    tokens = np.random.default_rng(0).standard_normal((1, 4, 96)).astype(np.float32)
+    maps = np.random.default_rng(0).standard_normal((1, tiny.NUM_FRAMES, 1, 2, 96)).astype(np.float32)
     key_padding_mask = context.key_padding_mask.asnumpy() < 0
     assert key_padding_mask.tolist() == [[False, True] * tiny.NUM_FRAMES]
     query = plain.detector.query_embed
     states = []
     for filling in (0, 100):
-        filled = np.where(key_padding_mask[..., None], np.float32(filling), tokens)
+        filled = np.where(key_padding_mask.reshape(*maps.shape[:4], 1), np.float32(filling), maps)
         found, _ = plain.detector.transformer(Tensor(filled), query, context.position, context.key_padding_mask, None)
         states.append(found.asnumpy())
     np.testing.assert_allclose(states[0], states[1], atol=1e-5)

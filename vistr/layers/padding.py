@@ -32,6 +32,13 @@ def sizes_at(sizes: Tensor | None, stride: int) -> Tensor | None:
     return None if sizes is None else ops.floor((sizes + (stride - 1)) / stride)
 
 
+def sizes_in(key_padding_mask: Tensor) -> Tensor:
+    """The sizes of pictures in maps whose `key_padding_mask [n, h, w]` is 0 where pictures are."""
+    inside = ops.equal(key_padding_mask, 0).astype(ms.float32)
+    sizes = (inside[:, :, 0].sum(1).reshape(-1, 1), inside[:, 0, :].sum(1).reshape(-1, 1))
+    return ops.stop_gradient(ops.concat(sizes, 1))
+
+
 def inside_of(sizes: Tensor | None, height: int, width: int) -> Tensor | None:
     """1 where pictures of those sizes are in arrays `[n, height, width]`."""
     if sizes is None:

@@ -48,14 +48,9 @@ class Detector(nn.Cell):
         and the memory `[B*T, h, w, C]`.
         """
         tokens = self.input_proj(stride32)
-        batch, channels = position.shape[0], position.shape[2]
-        states, memory = self.transformer(
-            tokens.reshape(batch, -1, channels),
-            self.query_embed.astype(tokens.dtype),
-            position,
-            key_padding_mask,
-            noise,
-        )
+        maps = tokens.reshape(position.shape[0], -1, *tokens.shape[1:])
+        query = self.query_embed.astype(tokens.dtype)
+        states, memory = self.transformer(maps, query, position, key_padding_mask, noise)
         # Matching and losses are computed in float32, and so are the heads they read.
         exact = states.astype(ms.float32)
         last = states.shape[0] - 1  # ONNX export takes an index of -1 for an empty slice

@@ -20,12 +20,12 @@ class TransformerCell(Protocol):
     """The network that a transformer builds, an `nn.Cell`."""
 
     def __call__(
-        self, tokens: Tensor, query: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None
+        self, maps: Tensor, query: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Tokens `[B, L, C]` and queries `[Q, C]` to decoder states `[layers, B, Q, C]` and memory `[B, L, C]`.
+        """Maps `[B, T, h, w, C]` and queries `[Q, C]` to decoder states `[layers, B, Q, C]` and the memory, maps again.
 
-        `position [B, L, C]`; `key_padding_mask [B, L]` is 0 or, at padding, a large negative number; `noise` is the
-        pool that dropout is drawn from, None for no dropout.
+        `position [B, L, C]`, L = T*h*w; `key_padding_mask [B, L]` is 0 or, at padding, a large negative number; `noise`
+        is the pool that dropout is drawn from, None for no dropout.
         """
 
 
@@ -58,17 +58,22 @@ class Transformer:
 
     def flop(self, num_tokens: int, num_queries: int) -> int:
         """Floating-point operations for a clip, a multiply-add being 2."""
-        width = self.hidden_dim
-
-        def attention(queries: int, keys: int) -> int:
-            return 2 * width * width * (2 * queries + 2 * keys) + 2 * 2 * queries * keys * width
 
         def feed_forward(length: int) -> int:
-            return 2 * 2 * length * width * self.feedforward_dim
+            return 2 * 2 * length * self.hidden_dim * self.feedforward_dim
 
-        encoder = attention(num_tokens, num_tokens) + feed_forward(num_tokens)
-        decoder = attention(num_queries, num_queries) + attention(num_queries, num_tokens) + feed_forward(num_queries)
-        return self.num_encoder_layers * encoder + self.num_decoder_layers * decoder
+        encoder = self.encoder_attention_flop(num_tokens) + feed_forward(num_tokens)
+        decoder = self.attention_flop(num_queries, num_queries) + self.attention_flop(num_queries, num_tokens)
+        return self.num_encoder_layers * encoder + self.num_decoder_layers * (decoder + feed_forward(num_queries))
+
+    def attention_flop(self, queries: int, keys: int) -> int:
+        """Those of attention of every query to every key, with its four projections."""
+        width = self.hidden_dim
+        return 2 * width * width * (2 * queries + 2 * keys) + 2 * 2 * queries * keys * width
+
+    def encoder_attention_flop(self, num_tokens: int) -> int:
+        """Those of an encoder layer's attention."""
+        return self.attention_flop(num_tokens, num_tokens)
 
     def check(self, at: str) -> None:
         """Raise a UserError for a width that the heads, the position code or the masks cannot have."""
@@ -88,9 +93,43 @@ class Transformer:
             )
 
 
+@dataclass
+class Deformable(Transformer):
+    """VisTR with a deformable encoder of one level (arXiv 2010.04159, 2203.06318): its cost is linear in the tokens.
+
+    A token reads `num_points` points around its own place in its own frame. With `temporal_points` it also reads so
+    many in every one of the `temporal_window` frames before its own and after it that the clip has, around the same
+    place; they have offsets of their own, and one softmax runs over all (as in DeVIS, arXiv 2207.11103).
+    """
+
+    name: str = "deformable"
+    num_points: int = knob(4, at_least=1)  # a head's, in a token's own frame
+    temporal_points: int = knob(0, at_least=0)  # a head's, in each of the frames around it
+    temporal_window: int = knob(2, at_least=1)  # so many frames before it and as many after it
+
+    def build(self, *, num_frames: int, recompute: bool) -> TransformerCell:
+        """Its cell with random weights, for clips of any length."""
+        from vistr.models.deformable_transformer import DeformableTransformer
+
+        cell: Any = DeformableTransformer(self, recompute)
+        return cell  # type: ignore[no-any-return]
+
+    @property
+    def points_a_head(self) -> int:
+        """All points that a head reads for a token."""
+        return self.num_points + 2 * self.temporal_window * self.temporal_points
+
+    def encoder_attention_flop(self, num_tokens: int) -> int:
+        """Two projections, three numbers for every point of every head, and four corners to read for each point."""
+        width, points = self.hidden_dim, self.points_a_head
+        return 2 * num_tokens * width * (2 * width + 3 * self.num_heads * points + 4 * points)
+
+
 # Every transformer by the name of its option. Theirs is the class of settings that builds it.
 TRANSFORMERS: dict[str, Transformer] = {
     "paper": Transformer(),
+    # Of DeVIS's experiments with 36 frames and one level, that without temporal points is the better and the cheaper.
+    "deformable": Deformable(),
     # For demos that start from nothing; short runs on little data learn faster without dropout, and with normalisation
     # before each sublayer.
     "small": Transformer(

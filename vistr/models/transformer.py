@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mindspore import Tensor, nn, ops
 
 from vistr.layers.attention import MultiHeadAttention
@@ -16,10 +18,10 @@ SITES_A_LAYER = 8
 class EncoderLayer(nn.Cell):
     """Self-attention and feed-forward network over `[B, L, C]`; position enters queries and keys only."""
 
-    def __init__(self, channels: int, num_heads: int, feedforward: int, pre_norm: bool, site: int) -> None:
+    def __init__(self, attention: nn.Cell, channels: int, feedforward: int, pre_norm: bool, site: int) -> None:
         super().__init__()
         self.pre_norm = pre_norm
-        self.self_attn = MultiHeadAttention(channels, num_heads, site)
+        self.self_attn = attention
         self.linear1 = Linear(channels, feedforward)
         self.linear2 = Linear(feedforward, channels)
         self.norm1, self.norm2 = LayerNorm(channels), LayerNorm(channels)
@@ -116,7 +118,7 @@ class Decoder(nn.Cell):
 
 
 class VisTRTransformer(nn.Cell):
-    """Tokens `[B, L, C]` and queries `[Q, C]` to decoder states `[layers, B, Q, C]` and memory `[B, L, C]`.
+    """Maps `[B, T, h, w, C]` and queries `[Q, C]` to decoder states `[layers, B, Q, C]` and memory `[B, T, h, w, C]`.
 
     Token order is (frame, row, column); `key_padding_mask [B, L]` is 0 or, at padding, a large negative number.
     """
@@ -125,7 +127,7 @@ class VisTRTransformer(nn.Cell):
         super().__init__()
         hidden_dim, pre_norm, first = settings.hidden_dim, settings.pre_norm, settings.num_encoder_layers
         sizes = (hidden_dim, settings.num_heads, settings.feedforward_dim, pre_norm)
-        encoder = [EncoderLayer(*sizes, SITES_A_LAYER * i) for i in range(first)]
+        encoder = [self.encoder_layer(settings, SITES_A_LAYER * i) for i in range(first)]
         decoder = [DecoderLayer(*sizes, SITES_A_LAYER * (first + i)) for i in range(settings.num_decoder_layers)]
         if recompute:
             layers: list[nn.Cell] = [*encoder, *decoder]
@@ -135,8 +137,18 @@ class VisTRTransformer(nn.Cell):
         self.decoder = Decoder(decoder, LayerNorm(hidden_dim))
 
     def construct(
-        self, tokens: Tensor, query: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None
+        self, maps: Tensor, query: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        memory = self.encoder(tokens, position, key_padding_mask, noise)
-        queries = ops.tile(query.reshape(1, *query.shape), (tokens.shape[0], 1, 1))
-        return self.decoder(queries, memory, position, key_padding_mask, noise), memory
+        memory = self.encode(maps, position, key_padding_mask, noise)
+        queries = ops.tile(query.reshape(1, *query.shape), (maps.shape[0], 1, 1))
+        return self.decoder(queries, memory, position, key_padding_mask, noise), memory.reshape(maps.shape)
+
+    def encoder_layer(self, settings: Any, site: int) -> EncoderLayer:
+        """A layer of the encoder, its dropout numbered from `site` on."""
+        channels, heads = settings.hidden_dim, settings.num_heads
+        attention = MultiHeadAttention(channels, heads, site)
+        return EncoderLayer(attention, channels, settings.feedforward_dim, settings.pre_norm, site)
+
+    def encode(self, maps: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None) -> Tensor:
+        """The encoder's tokens `[B, L, C]`."""
+        return self.encoder(maps.reshape(position.shape), position, key_padding_mask, noise)

@@ -49,7 +49,8 @@ def describe(checkpoint: Checkpoint) -> list[str]:
     metadata, saved = checkpoint.metadata, checkpoint.metadata.config
     names = [category.name for category in metadata.categories]
     transformer = saved.get("transformer", {})
-    layers = f"{transformer.get('num_encoder_layers')} + {transformer.get('num_decoder_layers')} layers"
+    kind = "deformable " if transformer.get("name") == "deformable" else ""
+    layers = f"{transformer.get('num_encoder_layers')} {kind}+ {transformer.get('num_decoder_layers')} layers"
     width = f"width {transformer.get('hidden_dim')}, {transformer.get('num_heads')} heads"
     lines = [
         f"  backbone     {saved.get('backbone', {}).get('name')}",

@@ -63,7 +63,15 @@ NEEDS = {
     "task=view": ["annotations=truth.json", "results=results.json"],
 } | {
     f"experiments={name}": ["dataset.root=frames"]
-    for name in ("paper_r50", "paper_r101", "frames_ablation", "backbones", "loss_weights", "optimizer")
+    for name in (
+        "paper_r50",
+        "paper_r101",
+        "deformable_r50",
+        "frames_ablation",
+        "backbones",
+        "loss_weights",
+        "optimizer",
+    )
 }
 for name in ("footage", "footage_8f"):
     NEEDS[f"experiments={name}"] = NEEDS["dataset=custom"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ def architecture(arrays: Mapping[str, np.ndarray], path: Path, *, num_instances:
         "sequence_head": "dense" if kernel == 5 else "dilated",
         "backbone": {**asdict(backbone), **({"dilation": True} if dilation else {})},
         "transformer": {
+            **encoder_of(arrays, heads, path),
             "hidden_dim": width,
             "num_heads": heads,
             "num_encoder_layers": count_layers("encoder", arrays),
@@ -56,6 +57,32 @@ def architecture(arrays: Mapping[str, np.ndarray], path: Path, *, num_instances:
             "pre_norm": "vistr.transformer.encoder.norm.weight" in arrays,
         },
     }
+
+
+def is_deformable(names: Iterable[str]) -> bool:
+    """Whether the encoder that has arrays of these names is the deformable one."""
+    return any(name.startswith("vistr.transformer.encoder.") and "sampling_offsets" in name for name in names)
+
+
+def encoder_of(arrays: Mapping[str, np.ndarray], heads: int, path: Path) -> dict[str, Any]:
+    """The transformer's kind, and its points where the encoder is deformable.
+
+    UserError for an encoder that also reads other frames: its shapes do not tell how many.
+    """
+    if not is_deformable(arrays):
+        return {}
+    if any("temporal_sampling_offsets" in name for name in arrays):
+        raise UserError(
+            f"{path} has a deformable encoder that reads other frames, and does not say how many: start from it with"
+            " init= and set transformer.temporal_points= and transformer.temporal_window="
+        )
+    return {"name": "deformable", "num_points": num_points(arrays, heads)}
+
+
+def num_points(arrays: Mapping[str, np.ndarray], heads: int) -> int:
+    """The points that a head of the deformable encoder reads in a token's own frame; 0 where nothing tells."""
+    weights = arrays.get("vistr.transformer.encoder.layers.0.self_attn.attention_weights.weight")
+    return 0 if weights is None or weights.ndim != 2 or heads < 1 else weights.shape[0] // heads
 
 
 def count_layers(part: str, arrays: Mapping[str, np.ndarray]) -> int:

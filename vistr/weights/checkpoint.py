@@ -169,6 +169,7 @@ def network_of(checkpoint: Checkpoint, config: Config, kernels: Backend | None =
         "transformer.feedforward_dim": width * transformer.feedforward_dim,
         "transformer.num_encoder_layers": width * width * transformer.num_encoder_layers,
         "transformer.num_decoder_layers": width * width * transformer.num_decoder_layers,
+        "transformer.num_points": width * getattr(transformer, "points_a_head", 1),
         "num_frames": width * config.num_frames,
         "num_instances": width * config.num_frames * config.num_instances,
     }

@@ -9,7 +9,8 @@ from typing import Any
 
 from vistr.config import Config
 from vistr.errors import UserError, shortened
-from vistr.weights.architecture import backbone_of, count_layers
+from vistr.models.settings import Deformable
+from vistr.weights.architecture import backbone_of, count_layers, is_deformable, num_points
 from vistr.weights.kinds import Source
 
 
@@ -44,6 +45,8 @@ def _compared(source: Source, config: Config) -> list[tuple[str, Any, Any]]:
     for part, wanted in (("encoder", transformer.num_encoder_layers), ("decoder", transformer.num_decoder_layers)):
         # Layers that the file has beyond the network's are left out.
         found.append((f"transformer.num_{part}_layers", min(count_layers(part, arrays), wanted), wanted))
+    if isinstance(transformer, Deformable) and is_deformable(arrays):
+        found.append(("transformer.num_points", num_points(arrays, transformer.num_heads), transformer.num_points))
     found.append(("transformer.pre_norm", "vistr.transformer.encoder.norm.weight" in arrays, transformer.pre_norm))
     heads, kernel = _size(source, "mask_head.lay1.weight", 0), _size(source, "insmask_head.0.weight", -1)
     if source.is_whole and heads is not None and width == transformer.hidden_dim:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from vistr.errors import UserError
 from vistr.layers.parameters import set_value
 from vistr.models.vistr import VisTR
 from vistr.weights.adapting import fit_classes, fit_queries
+from vistr.weights.architecture import is_deformable
 from vistr.weights.formats import find_weights, read_weight_file
 from vistr.weights.kinds import BODY, Source, source_of
 from vistr.weights.load import refuse_not_finite, shorten
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 # A COCO DETR's classes and queries mean something else: the original leaves them out as well.
 _DETR_ONLY = re.compile(r"vistr\.(class_embed|query_embed)\.")
+# What the encoders, dense or deformable, have not in common, and what not every deformable one has.
+_ENCODER_ATTENTION = re.compile(r"vistr\.transformer\.encoder\.layers\.\d+\.self_attn\.")
+_TEMPORAL = re.compile(_ENCODER_ATTENTION.pattern + "temporal_")
 _QUERIES, _CLASSES = "vistr.query_embed.weight", ("vistr.class_embed.weight", "vistr.class_embed.bias")
 _ORIGINAL_INSTANCES = 10
 
@@ -38,7 +42,8 @@ def load_initial(model: VisTR, initial: Source | Path | str, names: Sequence[str
 
     Everything the file's kind promises (a ResNet: the whole backbone; a DETR of the same width: the transformer too)
     must be there in the right shape, else UserError. Queries of a VisTR of other frames or slots, and classes of the
-    same names (`names` are this network's), are reused.
+    same names (`names` are this network's), are reused. Where one encoder is dense and the other deformable, and for
+    points in other frames that the file has not, attention stays new.
     """
     source = initial if isinstance(initial, Source) else read_initial(initial)
     path = source.path
@@ -50,7 +55,7 @@ def load_initial(model: VisTR, initial: Source | Path | str, names: Sequence[str
         fresh = {n: to_torch_layout(p.name, p.asnumpy()) for n, p in parameters.items() if _DETR_ONLY.match(n)}
         offered |= _refitted(source, fresh, model.num_instances, names)
     kept = {name: value for name, value in offered.items() if _offers(source, name, shapes)}
-    promised = {name for name in parameters if _promises(source, name, shapes)}
+    promised = {name for name in parameters if _promises(source, name, shapes)} - _new_attention(source, shapes)
     wrong = sorted(name for name in promised if name not in kept or kept[name].shape != shapes[name])
     if wrong:
         raise UserError(f"{path} looks like {source.kind}, but does not fit this network in {shorten(wrong)}")
@@ -59,6 +64,8 @@ def load_initial(model: VisTR, initial: Source | Path | str, names: Sequence[str
     for name in taken:
         parameter = parameters[name]
         set_value(parameter, from_torch_layout(kept[name], tuple(parameter.shape)))
+    if _other_encoder(source, shapes):
+        logger.info("  one encoder is dense, the other deformable: its attention starts anew, the rest is taken")
     logger.info("  taken: %d arrays", len(taken))
     for word, some in (("new", sorted(set(parameters) - taken)), ("not used", sorted(set(offered) - taken))):
         if some:
@@ -92,6 +99,18 @@ def _refitted(
     for name, rows in zip(_CLASSES, (weight, bias), strict=True):
         fitted[name] = fit_classes(rows, fresh[name], known, names, say=name == _CLASSES[0])
     return fitted
+
+
+def _other_encoder(source: Source, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether the file has an encoder, and its attention is of the other kind."""
+    has_one = any(_ENCODER_ATTENTION.match(name) for name in source.arrays)
+    return has_one and is_deformable(source.arrays) != is_deformable(shapes)
+
+
+def _new_attention(source: Source, shapes: Mapping[str, tuple[int, ...]]) -> set[str]:
+    """The encoder's arrays that weights of a network like the file's do not have to bring."""
+    names = {name for name in shapes if _ENCODER_ATTENTION.match(name)}
+    return names if _other_encoder(source, shapes) else {name for name in names if _TEMPORAL.match(name)}
 
 
 def _same_width(source: Source, shapes: dict[str, tuple[int, ...]]) -> bool:

@@ -77,7 +77,7 @@ def run(config: Config) -> dict[str, float]:
     if initial is not None:
         load_initial(model, initial, videos.names)
         del initial
-    elif config.resume is None:
+    elif config.resume is None and ranks.first:  # the others are given its weights
         images, context = model.prepare(first().frames, first().padding)
         model.detector.backbone.calibrate(images, context.sizes)
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")

@@ -34,6 +34,7 @@ from vistr.weights.fitting import require_fitting
 from vistr.weights.initial import load_initial, read_initial
 
 logger = logging.getLogger(__name__)
+CALIBRATION_FRAMES = 36  # most whose features are in memory at once for BatchNorm's statistics
 
 
 def run(config: Config) -> dict[str, float]:
@@ -79,7 +80,8 @@ def run(config: Config) -> dict[str, float]:
         del initial
     elif config.resume is None and ranks.first:  # the others are given its weights
         images, context = model.prepare(first().frames, first().padding)
-        model.detector.backbone.calibrate(images, context.sizes)
+        every = -(-images.shape[0] // CALIBRATION_FRAMES)
+        model.detector.backbone.calibrate(images[::every], context.sizes[::every])
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")
     if config.resume is not None:
         checkpoint = checkpoint_to_resume(Path(config.resume))

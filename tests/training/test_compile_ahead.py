@@ -7,16 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from mindspore import Tensor
 
 from tests import tiny
 from tests.processes import SMALL, run
 from vistr.config import Config
 from vistr.data.clips import Batch
 from vistr.losses.supervision import bucket
-from vistr.runtime import backend
+from vistr.models.build import build_model
+from vistr.runtime import backend, parallel
+from vistr.runtime.parallel import Ranks
 from vistr.training import compile_ahead as module
-from vistr.training.compile_ahead import Work, compile_ahead, empty_batch, every_step, first_step
+from vistr.training.compile_ahead import Work, compile_ahead, compile_update, empty_batch, every_step, first_step
+from vistr.training.parts import make_optimizer
+from vistr.training.step import TrainingStep
 
 CLIP = tiny.clip(0, 2)
 TYPED = (
@@ -50,12 +56,34 @@ def test_a_size_is_compiled_once(asked: list[dict[str, Any]], caplog: pytest.Log
     with caplog.at_level(logging.INFO):
         assert [ask(tiny.config()) for _ in range(2)] == [1.5, None]
     assert asked == [
-        {"clips": 1, "height": 32, "width": 64, "objects": (2,), "inference": False, "update": True},
+        {"clips": 1, "height": 32, "width": 64, "objects": (2,), "inference": False, "update": True, "sums": False},
     ]
     assert caplog.messages[-2].startswith("compiling for 1 size of clips, once")
     assert caplog.messages[-1].endswith("32x64: a training step with 2 objects")
     assert ask(tiny.config(), empty_batch(1, 2, 32, 96, 2)) == 1.5
     assert ask(replace(tiny.config(), num_instances=5)) == 1.5
+
+
+def test_what_several_ranks_sum_gradients_by_is_kept_beforehand(
+    asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "num_ranks", lambda: 2)
+    config = tiny.config()
+    ask(config)
+    assert asked[0]["sums"]
+
+    class Pair(Ranks):
+        def all_reduce(self) -> Any:
+            return lambda gradients: gradients
+
+    model = build_model(config, tiny.NUM_CATEGORIES)
+    step = TrainingStep(model, config.loss)
+    compile_update(config, model, step, sums=True)
+    kept = {file.name for file in tmp_path.rglob("*.mindir")}
+    optimizer = make_optimizer(config, model, step, Pair(0, 2))
+    optimizer.step([Tensor(np.ones(p.shape, np.float32)) for p in step.parameters], config.optimizer.rates)
+    assert kept
+    assert {file.name for file in tmp_path.rglob("*.mindir")} == kept
 
 
 def test_small_networks_and_runs_that_keep_no_graphs_compile_for_themselves(

@@ -49,6 +49,8 @@ class Work:
     inference: bool = False
     update: bool = True
     """Whether the optimizer's graphs are compiled too, which have no size."""
+    sums: bool = False
+    """Whether those are too that sum the gradients of several ranks."""
 
     def __str__(self) -> str:
         parts = [f"a training step with {n} objects" for n in self.objects] + ["inference"] * self.inference
@@ -87,7 +89,8 @@ def compile_ahead(config: Config, num_categories: int, ask: Callable[[], Sequenc
         return None
     optimizer = config.optimizer
     settings = (config.num_frames, optimizer.weight_decay, config.transformer.dropout > 0)
-    notes = {work: cache.folder / digest("compiled", work, *settings) for work in ask()}
+    asked = [replace(work, sums=work.update and parallel.num_ranks() > 1) for work in ask()]
+    notes = {work: cache.folder / digest("compiled", work, *settings) for work in asked}
     works = [work for work, note in notes.items() if not note.exists()]
     if not works:
         return None
@@ -137,7 +140,7 @@ def compile_work(request: dict[str, Any], _: Path) -> dict[str, Any]:
     if work.objects:
         step = TrainingStep(model, config.loss)
         if work.update:
-            compile_update(config, model, step)
+            compile_update(config, model, step, sums=work.sums)
         for num_objects in work.objects:
             step(empty_batch(work.clips, *size, num_objects), step_noise(config.transformer.dropout, 0, 0))
     if work.inference:
@@ -146,10 +149,13 @@ def compile_work(request: dict[str, Any], _: Path) -> dict[str, Any]:
     return {"num_graphs": num_compiled(), "memory_gb": peak_memory_gb(device)}
 
 
-def compile_update(config: Config, model: VisTR, step: TrainingStep) -> None:
+def compile_update(config: Config, model: VisTR, step: TrainingStep, *, sums: bool) -> None:
     """Compile the optimizer first, and be rid of its moments, which MindSpore keeps with their graphs."""
     optimizer = make_optimizer(config, model, step)
-    optimizer.step([Tensor(np.zeros(p.shape, np.float32)) for p in step.parameters], config.optimizer.rates)
+    gradients = [Tensor(np.zeros(p.shape, np.float32)) for p in step.parameters]
+    optimizer.step(gradients, config.optimizer.rates)
+    if sums:
+        optimizer.compile_sums(optimizer.grouped(gradients))
     for moment in optimizer.moments():
         moment.assign_value(Tensor(np.zeros(1, np.float32)))
 

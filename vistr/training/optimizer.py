@@ -188,8 +188,7 @@ class AdamW:
             return list(pairs), ops.concat([group.run_square_sum(*some) for group, some in pairs], 0).asnumpy()
         if not self.compiled:
             # On a CPU a collective waits for no more than 30 s, and one rank may compile that much longer than another.
-            for group, some in pairs:
-                group.run_parted(group.run_joined(*some))
+            self.compile_sums(pairs)
             self.ranks.wait()
             self.compiled = True
         try:
@@ -200,6 +199,11 @@ class AdamW:
             return of_all, ops.concat(squares, 0).asnumpy()
         except RuntimeError as error:
             raise UserError(LOST) from error
+
+    def compile_sums(self, pairs: Sequence[tuple[Group, Sequence[Tensor]]]) -> None:
+        """Compile the graphs before and after the collective."""
+        for group, some in pairs:
+            group.run_parted(group.run_joined(*some))
 
     def grouped(self, gradients: Sequence[Tensor]) -> list[tuple[Group, list[Tensor]]]:
         """Every group with the gradients of its parameters."""

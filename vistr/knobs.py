@@ -46,6 +46,9 @@ def check_section(section: Any, at: str = "") -> None:
         key, value = f"{at}.{field.name}".lstrip("."), getattr(section, field.name)
         if dataclasses.is_dataclass(value):
             check_section(value, key)
+        elif isinstance(value, dict):
+            for name, one in value.items():
+                check_section(one, f"{key}.{name}")
         else:
             _check_value(key, value, field)
     if hasattr(section, "check"):
@@ -60,6 +63,15 @@ def keys_with(kind: Any, name: str, at: str = "") -> Iterator[tuple[str, Any]]:
             yield from keys_with(hint, name, key)
         elif field.metadata.get(name):
             yield key, field.metadata[name]
+
+
+def sections_of(section: Any) -> Iterator[Any]:
+    """A section of settings and all that are in it."""
+    yield section
+    for value in vars(section).values():
+        for one in value.values() if isinstance(value, dict) else [value]:
+            if dataclasses.is_dataclass(one):
+                yield from sections_of(one)
 
 
 def fields_of(kind: Any) -> list[tuple[dataclasses.Field[Any], Any]]:

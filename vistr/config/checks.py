@@ -1,12 +1,17 @@
-"""Whether a whole configuration holds together: every section by itself, the task's needs, and the dataset's files."""
+"""Whether a whole configuration holds together: every section by itself, the task's needs, and the datasets' files."""
 
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 
 from vistr.config.evaluation_sizes import evaluation_size
 from vistr.config.schema import Config
 from vistr.data.readers import READERS, reader_of
+from vistr.data.settings import Dataset, evaluated_part
 from vistr.errors import UserError, shortened
 from vistr.files import require_file
 from vistr.knobs import check_section
@@ -64,14 +69,40 @@ def require_figure(task: Task, optimize: str, ema: float | None) -> None:
 
 
 def check_dataset(config: Config) -> None:
-    """UserError where the dataset's files are not named or not there, or its split has no videos."""
+    """UserError where the files of a dataset, or of a part, are not named or not there, or its split has no videos."""
     dataset = config.dataset
+    if dataset.name == "mix":
+        READERS["mix"].require(dataset)
+    elif dataset.parts:
+        raise UserError(f"dataset.of= and dataset.parts belong to dataset=mix, and dataset={dataset.name} is chosen.")
+    elif dataset.ratios or dataset.epoch_clips or dataset.evaluated:
+        keys = "dataset.ratios=, dataset.epoch_clips= and dataset.evaluated="
+        raise UserError(f"{keys} belong to dataset=mix, and dataset={dataset.name} is chosen.")
+    for name, part in dataset.by_name.items():
+        with keys_of_part(dataset, name):
+            _check_part(part)
+    judged = evaluated_part(dataset)
+    if config.task.name == "evaluate" and judged.split == "holdout" and not judged.holds_out:
+        raise UserError(
+            "dataset.split=holdout has no videos with dataset.holdout=0: choose dataset.split=train, or hold some out."
+        )
+
+
+def _check_part(dataset: Dataset) -> None:
     reader_of(dataset).require(dataset)
     if dataset.split not in ("holdout", *READERS[dataset.name].splits):
         raise UserError(f"dataset.split={dataset.split}: {dataset.name} has no such split, only holdout and train.")
     if dataset.holdout_ids is not None:
         require_file("dataset.holdout_ids", dataset.holdout_ids, "the list of held-out videos")
-    if config.task.name == "evaluate" and dataset.split == "holdout" and not dataset.holds_out:
-        raise UserError(
-            "dataset.split=holdout has no videos with dataset.holdout=0: choose dataset.split=train, or hold some out."
-        )
+
+
+@contextmanager
+def keys_of_part(dataset: Dataset, name: str) -> Iterator[None]:
+    """What a UserError says of `dataset.<key>` is said of `dataset.parts.<name>.<key>`, where `name` is a part."""
+    try:
+        yield
+    except UserError as error:
+        if not dataset.parts:
+            raise
+        keys = "|".join(one.name for one in fields(dataset))
+        raise UserError(re.sub(rf"(?<![\w./])dataset\.(?=({keys})\b)", f"dataset.parts.{name}.", str(error))) from error

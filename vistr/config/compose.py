@@ -30,22 +30,15 @@ from vistr.config.explanations import explain, refuse_unknown_keys, without_othe
 from vistr.config.old_keys import move_in_studies
 from vistr.config.resuming import lay_over, run_of
 from vistr.config.run_names import override_key, register_resolvers
-from vistr.config.schema import (
-    FOLLOWING,
-    OPTIONS,
-    OVERLAID,
-    PATH_KEYS,
-    PATH_LIST_KEYS,
-    POLYMORPHIC,
-    TABLE_KEYS,
-    Config,
-)
+from vistr.config.schema import FOLLOWING, OPTIONS, OVERLAID, POLYMORPHIC, Config
 from vistr.config.search_path import register_studies
 from vistr.config.stored import keep_from_writing, plain_config
 from vistr.data.readers import READERS
+from vistr.data.settings import evaluated_part
 from vistr.errors import UserError, shortened
 from vistr.files import CONF
 from vistr.hub import is_remote
+from vistr.knobs import sections_of
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +175,7 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
 
 def _keep_of_dataset(dataset: DictConfig, before: DictConfig) -> None:
     """The settings that another dataset for a checkpoint takes over from the one it was trained on."""
+    dataset, before = evaluated_part(dataset), evaluated_part(before)
     if dataset.name != "shapes":
         dataset.short_side, dataset.long_side = before.short_side, before.long_side
     if before.split == "valid":
@@ -224,7 +218,8 @@ def _compose(overrides: Sequence[str], mode: RunMode = RunMode.RUN, *, with_hydr
         if _sources.extra is not None:
             search_path.prepend("command-line", f"file://{_sources.extra}", SearchPathQuery(provider="schema"))
         hydra = Hydra.create_main_hydra2("vistr", search_path)
-        composed = hydra.compose_config(_sources.name, list(overrides), mode, from_shell=False)
+        given = [*typed.stored_parts(overrides), *overrides]
+        composed = hydra.compose_config(_sources.name, given, mode, from_shell=False)
     except (*COMPOSITION_ERRORS, AssertionError, OSError) as error:  # of files that others wrote
         raise UserError(explain(error, overrides)) from error
     finally:
@@ -253,13 +248,13 @@ def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
     refuse_unknown_keys(composed, overrides)
     with conversion_errors(overrides):
         config = cast(Config, OmegaConf.to_object(composed))
-    for path_key in (*PATH_KEYS, *TABLE_KEYS):
-        section, _, name = path_key.rpartition(".")
-        owner = getattr(config, section) if section else config
-        value = getattr(owner, name, None)
-        if value and not is_remote(value) and (path_key in PATH_KEYS or value.endswith((".yaml", ".yml"))):
-            paths = value.split(",") if path_key in PATH_LIST_KEYS else [value]
-            setattr(owner, name, ",".join(os.path.abspath(os.path.expanduser(path)) for path in paths))
+    for section in sections_of(config):
+        for field in dataclasses.fields(section):
+            kind, value = field.metadata.get("path"), getattr(section, field.name)
+            if kind and value and not is_remote(value) and (kind != "table" or value.endswith((".yaml", ".yml"))):
+                paths = value.split(",") if kind == "several" else [value]
+                whole = (os.path.abspath(os.path.expanduser(path)) for path in paths)
+                setattr(section, field.name, ",".join(whole))
     return config
 
 

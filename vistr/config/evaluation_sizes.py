@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from vistr.config.schema import Config
 from vistr.data.buckets import Size, few_sizes
-from vistr.data.settings import Augmentation
+from vistr.data.settings import Dataset, evaluated_part
 from vistr.models.backbones import BACKBONES, ResNet
 
 # The original's inference: every backbone, any length of the other side.
@@ -37,7 +37,7 @@ def evaluation_size(config: Config) -> EvaluationSize:
     What dataset.eval_short_side and dataset.eval_long_side say. Where they say nothing: generated videos keep their
     size, a network trained at other sizes than the original's is evaluated at those, and all others as the original's.
     """
-    dataset = config.dataset
+    dataset = evaluated_part(config.dataset)
     trained = (dataset.short_side, dataset.long_side)
     if dataset.eval_short_side is not None:
         return EvaluationSize(dataset.eval_short_side, dataset.eval_long_side, "dataset.eval_short_side=")
@@ -50,16 +50,16 @@ def evaluation_size(config: Config) -> EvaluationSize:
     return EvaluationSize(short, dataset.eval_long_side or long, rule)
 
 
-def clip_sizes(config: Config, augmentation: Augmentation | None = None) -> tuple[Size, ...]:
+def clip_sizes(config: Config, training: Dataset | None = None) -> tuple[Size, ...]:
     """The few sizes that clips are padded to, none where they are padded to multiples of dataset.size_divisor.
 
-    Those of training with its augmentation, those of evaluation without one.
+    Those of `training` on a dataset, or one of a mixture's parts; those of evaluation without one.
     """
     from vistr.runtime.device import use_device  # it imports MindSpore, which composing does not need
 
-    dataset, device = config.dataset, config.device
-    few = dataset.few_sizes
-    if few or (few is None and use_device(device.target, device.id) == "GPU"):
-        sides = (dataset.short_side, dataset.long_side) if augmentation is not None else evaluation_size(config)[:2]
-        return few_sizes(augmentation, *sides, dataset.size_divisor)
-    return ()
+    dataset, device = training or evaluated_part(config.dataset), config.device
+    if not (dataset.few_sizes or (dataset.few_sizes is None and use_device(device.target, device.id) == "GPU")):
+        return ()
+    if training is None:
+        return few_sizes(None, *evaluation_size(config)[:2], dataset.size_divisor)
+    return few_sizes(dataset.augmentation, dataset.short_side, dataset.long_side, dataset.size_divisor)

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
@@ -24,6 +24,7 @@ _WORDS: dict[Any, str] = {
     bool: "true or false",
     str: "text",
     list[int]: "a list of whole numbers, such as [400,500]",
+    list[float]: "a list of numbers, such as [1.0,0.75]",
     list[str]: "a list of names, such as [person,dog]",
 }
 
@@ -129,7 +130,10 @@ def unreadable(override: str | None) -> str:
 def no_such_key(key: str, source: str = "") -> str:
     """The sentence for a key the schema lacks, with the nearest one it has."""
     sections = dict(_sections(Config))
+    if (part := re.match(r"dataset\.parts\.([^.]+)", key)) and type_of(key) is not None:
+        return f"There is no {part[0]}{source}: dataset.of= says which parts dataset=mix has."
     section, _, last = key.rpartition(".")
+    sections |= {section: sections["dataset"]} if part and section == part[0] else {}
     if (theirs := _options_with(section, last)) and type_of(key) is not None:
         return f"{shortened(key)}{source} belongs to {theirs}, and another {section} is chosen."
     known = [f"{prefix}.{name}" if prefix else name for prefix, names in sections.items() for name in names]
@@ -161,9 +165,12 @@ def _unknown_key(composed: DictConfig, at: str = "") -> str | None:
     for name in map(str, composed):
         if name not in known:
             return at + name
-        key = _unknown_key(composed[name], f"{at}{name}.") if dataclasses.is_dataclass(known[name]) else None
-        if key is not None:
-            return key
+        inner = {name: composed[name]} if dataclasses.is_dataclass(known[name]) else {}
+        if get_origin(known[name]) is dict:
+            inner = {f"{name}.{one}": section for one, section in composed[name].items()}
+        for place, section in inner.items():
+            if (key := _unknown_key(section, f"{at}{place}.")) is not None:
+                return key
     return None
 
 
@@ -199,7 +206,10 @@ def type_of(key: str) -> Any:
     """The type the schema gives a dotted key; None where it has no such key."""
     hint: Any = Config
     for name in key.split("."):
-        hint = _keys_of(hint).get(name) if dataclasses.is_dataclass(hint) else None
+        if get_origin(hint) is dict:
+            hint = get_args(hint)[1]
+        else:
+            hint = _keys_of(hint).get(name) if dataclasses.is_dataclass(hint) else None
     return hint
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from vistr.config.schema import PATH_KEYS
+from vistr.config.schema import is_path
 from vistr.tasks.settings import TASKS, Task
 from vistr.text.folder_names import slug
 
@@ -19,8 +19,10 @@ _ALREADY_NAMED = ("task", "dataset", "backbone", "num_frames")
 
 
 def override_key(override: str) -> str:
-    """The dotted key an override speaks of: `+dataset/augmentation=none` gives `dataset.augmentation`."""
-    return override.partition("=")[0].lstrip("+~").partition("@")[0].replace("/", ".")
+    """The dotted key an override speaks of: `+dataset/augmentation=none` gives `dataset.augmentation`, and
+    `+dataset@dataset.parts.a=ovis`, an option put elsewhere, `dataset.parts.a`."""
+    group, _, place = override.partition("=")[0].lstrip("+~").partition("@")
+    return place if place.startswith("dataset.") else group.replace("/", ".")
 
 
 def bounded(name: str) -> str:
@@ -35,7 +37,7 @@ def overrides_slug(overrides: Sequence[str], left_out: Sequence[str] = ()) -> st
     parts = {}
     for override in overrides:
         key = override_key(override)
-        if key in PATH_KEYS or key in left_out or key.startswith("hydra."):
+        if is_path(key) or key in left_out or key.startswith("hydra."):
             continue
         value = slug(override.partition("=")[2])
         parts[key] = value if key == "experiments" else f"{key.rpartition('.')[2]}={value}"
@@ -60,7 +62,12 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("run_name", _resolve_run_name, replace=True)
     OmegaConf.register_new_resolver("job_name", _resolve_job_name, replace=True)
     OmegaConf.register_new_resolver("two_thirds", lambda number: max(1, round(number * 2 / 3)), replace=True)
+    OmegaConf.register_new_resolver("most_instances", _most_instances, replace=True)
     OmegaConf.register_new_resolver("tasks_help", _tasks_help, replace=True)
+
+
+def _most_instances(parts: DictConfig) -> int:
+    return max([part.num_instances for part in parts.values()], default=10)
 
 
 def _tasks_help() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,10 @@ def section_class(section: str, name: Any) -> type:
 
 # Keys that hold a path of the user's: relative to where he stands, and never part of a run's name.
 PATH_KEYS = tuple(dict.fromkeys(key for key, kind in keys_with(Config, "path") if kind != "table"))
-# Those that name a table of ours, or hold the path of one of the user's.
-TABLE_KEYS = tuple(key for key, kind in keys_with(Config, "path") if kind == "table")
 # Those of them that hold several, separated by commas.
 PATH_LIST_KEYS = tuple(key for key, kind in keys_with(Config, "path") if kind == "several")
+
+
+def is_path(key: str) -> bool:
+    """Whether a dotted key, of a mixture's part too, holds a path of the user's."""
+    return re.sub(r"^dataset\.parts\.[^.]+\.", "dataset.", key) in PATH_KEYS

@@ -91,16 +91,19 @@ def keep_from_writing(settings: DictConfig, own: DictConfig, typed: Iterable[str
     """
     from vistr.data.shapes import are_written  # it draws
 
-    dataset = settings.dataset
-    if dataset.name != "shapes" or dataset.annotations is not None or {"dataset", "dataset.root"} & set(typed):
-        return
+    typed = set(typed)
     place = os.path.abspath(os.path.expanduser(f"{own.outputs}/data/shapes"))
-    if dataset.root is None or not are_written(Path(dataset.root), **generated_videos(dataset)):
-        dataset.root = place
-        pixels = dataset.num_videos * dataset.video_length * dataset.height * dataset.width
-        if pixels > _MOST_PIXELS:
-            asked = f"{shortened(pixels, 20)} pixels of generated videos"
-            raise UserError(f"The stored configuration asks for {asked}: name the videos with dataset=.")
+    parts = settings.dataset.parts.items()
+    pixels = 0
+    for at, dataset in [("dataset", settings.dataset), *((f"dataset.parts.{name}", part) for name, part in parts)]:
+        if dataset.name != "shapes" or dataset.annotations is not None or {"dataset", at, f"{at}.root"} & typed:
+            continue
+        if dataset.root is None or not are_written(Path(dataset.root), **generated_videos(dataset)):
+            dataset.root = place
+            pixels += dataset.num_videos * dataset.video_length * dataset.height * dataset.width
+    if pixels > _MOST_PIXELS:
+        asked = f"{shortened(pixels, 20)} pixels of generated videos"
+        raise UserError(f"The stored configuration asks for {asked}: name the videos with dataset=.")
 
 
 def own_references(config: dict[str, Any]) -> dict[str, Any]:

@@ -20,10 +20,12 @@ Clip = tuple[NDArray[np.uint8], ClipTargets]
 class ClipSource(ABC):
     """Clips of training, numbered from 0; what is random in one is drawn from the generator that comes with its number.
 
-    `sizes` are the few (height, width) that clips are padded to; none: multiples of a divisor.
+    `sizes` are the few (height, width) that clips are padded to; none: multiples of a divisor. `names` are those of the
+    sources it is a mixture of; none: it is none.
     """
 
     sizes: tuple[Size, ...] = ()
+    names: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int:

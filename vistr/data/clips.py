@@ -16,7 +16,8 @@ class ClipTargets:
 
     labels [N]; boxes [N, T, 4] as (centre x, centre y, width, height) in [0, 1] of the clip's own unpadded
     `size` (height, width); valid [N, T]; masks [N, T, H, W] 0 or 1 at the padded size of the network's input.
-    `frames` are the clip's frame numbers in the video, `original_size` the video's (height, width).
+    `frames` are the clip's frame numbers in the video, `original_size` the video's (height, width), `source` the part
+    of a mixture it is of.
     """
 
     labels: NDArray[np.int64]
@@ -27,6 +28,7 @@ class ClipTargets:
     frames: list[int]
     size: tuple[int, int]
     original_size: tuple[int, int]
+    source: str = ""
 
 
 @dataclass

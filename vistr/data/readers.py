@@ -109,6 +109,39 @@ class Pictures(Released):
         return read_coco(*files, table, without_objects=split != "train")
 
 
+class Mixed(Released):
+    """Several datasets, each read by its own reader."""
+
+    splits = ()
+
+    def require(self, dataset: Dataset) -> None:
+        """Raise a UserError where the parts and what is said of them do not agree, or a key has no effect."""
+        from vistr.data.settings import OF_MIXTURES
+
+        names = ", ".join(dataset.parts)
+        if not names:
+            raise UserError("dataset=mix needs dataset.of=, the datasets it is of, such as dataset.of=[shapes,ovis].")
+        for key, default in vars(type(dataset)()).items():
+            if key not in OF_MIXTURES and getattr(dataset, key) != default:
+                raise UserError(
+                    f"dataset.{key}= has no effect on dataset=mix: set that of a part, such as"
+                    f" dataset.parts.{dataset.evaluated_name}.{key}=."
+                )
+        if dataset.ratios and len(dataset.ratios) != len(dataset.parts):
+            raise UserError(
+                f"dataset.ratios={dataset.ratios} are {len(dataset.ratios)} for {len(dataset.parts)} parts: give one to"
+                f" each of {names}."
+            )
+        if dataset.evaluated is not None and dataset.evaluated not in dataset.parts:
+            raise UserError(f"dataset.evaluated={dataset.evaluated} is none of the parts {names}.")
+        if any(part.name == dataset.name for part in dataset.parts.values()):
+            raise UserError("A part of dataset=mix cannot be a mixture itself: list its parts in dataset.of=.")
+
+    def read(self, dataset: Dataset, split: str) -> VideoSet:
+        """Not to be called: parts are read one by one."""
+        raise NotImplementedError
+
+
 READERS: dict[str, Released] = {
     "shapes": Generated(),
     "ytvis2019": Released(),
@@ -116,6 +149,7 @@ READERS: dict[str, Released] = {
     "ovis": Released(),
     "custom": Named(),
     "coco": Pictures(),
+    "mix": Mixed(),
 }
 """Every dataset by the name of its option; conf/dataset/<name>.yaml says what it sets."""
 

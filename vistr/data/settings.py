@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from vistr.data.readers import READERS
 from vistr.errors import UserError
 from vistr.knobs import knob
 
 MAX_SEED = 2**32 - 1  # the largest that NumPy takes
+OF_MIXTURES = ("name", "parts", "ratios", "epoch_clips", "evaluated", "num_instances", "num_workers")
+"""The keys that dataset=mix has; it takes all others from its parts."""
 
 
 @dataclass
@@ -64,6 +67,11 @@ class Dataset:
     height: int = knob(96, at_least=1)  # pixels
     width: int = knob(160, at_least=1)
     max_objects: int = knob(3, at_least=1)  # in a video
+    # From here on: dataset=mix alone, which has its other settings in its parts.
+    parts: dict[str, Dataset] = field(default_factory=dict)  # datasets by name
+    ratios: list[float] = knob([], more_than=0)  # their shares of an epoch's clips, in that order; []: each clip once
+    epoch_clips: int | None = knob(None, at_least=1)  # clips an epoch; null: as many as the parts have together
+    evaluated: str | None = None  # the part that is evaluated; null: the last
 
     def check(self, at: str) -> None:
         """Raise a UserError where the sides contradict each other."""
@@ -71,9 +79,25 @@ class Dataset:
             raise UserError(f"{at}.short_side={self.short_side} is larger than {at}.long_side={self.long_side}.")
 
     @property
+    def by_name(self) -> dict[str, Dataset]:
+        """The parts of a mixture by their names; any other dataset alone."""
+        return self.parts or {self.name: self}
+
+    @property
+    def evaluated_name(self) -> str:
+        """The part of a mixture that is evaluated; any other dataset's own name."""
+        return self.evaluated or list(self.by_name)[-1]
+
+    @property
     def holds_out(self) -> bool:
         """Whether any video is held out of training."""
         return self.holdout_ids is not None or self.holdout > 0
+
+
+def evaluated_part(dataset: Any) -> Any:
+    """The settings of what is evaluated: of a mixture those of one part. A `Dataset`, or one being composed."""
+    parts = dataset.parts
+    return parts.get(dataset.evaluated, parts[list(parts)[-1]]) if parts else dataset
 
 
 def generated_videos(dataset: Dataset) -> dict[str, int]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
-from vistr.config import PATH_KEYS, Config
+from vistr.config import Config
 from vistr.config.compose import to_dict
 from vistr.config.overrides import unquoted
 from vistr.config.run_names import override_key
+from vistr.config.schema import is_path
 
 
 def typed_values(overrides: Sequence[str]) -> dict[str, bool | float | str]:
@@ -22,7 +23,7 @@ def typed_values(overrides: Sequence[str]) -> dict[str, bool | float | str]:
     values: dict[str, bool | float | str] = {}
     for override in overrides:
         key = override_key(override)
-        if key in PATH_KEYS and key not in ("task.checkpoint", "init"):
+        if is_path(key) and key not in ("task.checkpoint", "init"):
             continue
         text = unquoted(override)
         value: Any = text

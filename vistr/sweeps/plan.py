@@ -66,6 +66,8 @@ def _require_figure(composed: DictConfig) -> None:
     if optimize not in TASKS[task].figures:
         raise UserError(f"optimize={shortened(optimize)}: the jobs of task={task} have no such figure to search for.")
     evaluated = optimize in TASKS["evaluate"].figures or optimize.startswith("ema_")
+    if dataset["parts"]:
+        dataset = dataset["parts"].get(dataset["evaluated"], list(dataset["parts"].values())[-1])
     held_out = dataset["holdout"] != 0 or dataset["holdout_ids"] is not None
     if task == "train" and evaluated and dataset["split"] == "holdout" and not held_out:
         raise UserError(

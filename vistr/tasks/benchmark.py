@@ -17,10 +17,11 @@ from vistr.benchmark.flops import count_gflop
 from vistr.config import Config
 from vistr.config.compose import adopt_checkpoint, from_dict, to_dict
 from vistr.config.run_names import override_key
-from vistr.config.schema import PATH_KEYS
+from vistr.config.schema import is_path
 from vistr.data.clip_sources import VideoClips
 from vistr.data.layouts import find_layout
 from vistr.data.loader import ClipLoader
+from vistr.data.settings import evaluated_part
 from vistr.data.shapes import write_shapes
 from vistr.data.sources import dataset_frames
 from vistr.data.videos import Category, VideoSet
@@ -64,7 +65,7 @@ def run(config: Config) -> dict[str, float]:
     if task.training:
         trained = measured(config, "training")
         answer |= trained | {"memory_gb": answer["memory_gb"] | trained["memory_gb"]}
-    typed = [override for override in config.overrides if override_key(override) not in PATH_KEYS]
+    typed = [override for override in config.overrides if not is_path(override_key(override))]
     report = {"overrides": typed, **answer, "sweep": []}
     logger.info("\n%s", reporting.table(report))
     save(report, folder)
@@ -105,7 +106,9 @@ def sweep(config: Config, known: dict[str, Any]) -> list[dict[str, Any]]:
     """
     logger.info("\nThe network alone at other num_frames and sizes:\n%s", reporting.sweep_header())
     points, task = [], Benchmark.of(config)
-    for height, width in measuring.sweep_sizes(frame_size(config), task.sweep_heights, config.dataset.size_divisor):
+    for height, width in measuring.sweep_sizes(
+        frame_size(config), task.sweep_heights, evaluated_part(config.dataset).size_divisor
+    ):
         for num_frames in task.sweep_frames or measuring.thirds(config.num_frames):
             point = {"num_frames": num_frames, "height": height, "width": width}
             found = known

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from vistr.data.settings import evaluated_part
 from vistr.errors import UserError, shortened
 from vistr.files import require_file, require_folder
 from vistr.hub import is_remote
@@ -86,7 +87,8 @@ class Sized(Task):
 
     def frame_size(self, config: Config) -> tuple[int, int]:
         """Height and width of the frames."""
-        return self.height or config.dataset.short_side, self.width or config.dataset.long_side
+        dataset = evaluated_part(config.dataset)
+        return self.height or dataset.short_side, self.width or dataset.long_side
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from vistr.config import Config
 from vistr.config.compose import to_dict
 from vistr.config.evaluation_sizes import clip_sizes, evaluation_size
 from vistr.config.open_videos import reading, training_videos
-from vistr.data.buckets import sizes_met
+from vistr.data.buckets import Size, sizes_met
 from vistr.data.clips import Batch
+from vistr.data.settings import Dataset, evaluated_part
 from vistr.data.slots import overfull
 from vistr.data.videos import VideoSet
 from vistr.files import PROGRAM
@@ -49,11 +51,13 @@ def run(config: Config) -> dict[str, float]:
         require_fitting(initial, config)
     with reading(config, ranks):
         videos, judged = training_videos(config)
-    logger.info("training: %d videos of %s", len(videos.videos), videos.annotation_file)
-    if (warning := overfull(videos, config.num_frames, config.num_instances)) is not None:
-        logger.warning("%s: %s", videos.annotation_file.name, warning)
-    size = evaluation_size(config)
-    logger.info("evaluation: %d videos (dataset.split=%s), at %s", len(judged.videos), config.dataset.split, size)
+    for some in videos.values():
+        logger.info("training: %d videos of %s", len(some.videos), some.annotation_file)
+        if (warning := overfull(some, config.num_frames, config.num_instances)) is not None:
+            logger.warning("%s: %s", some.annotation_file.name, warning)
+    size, split = evaluation_size(config), evaluated_part(config.dataset).split
+    logger.info("evaluation: %d videos (dataset.split=%s), at %s", len(judged.videos), split, size)
+    categories = videos[config.dataset.evaluated_name].categories
 
     @cache
     def first() -> Batch:
@@ -66,17 +70,17 @@ def run(config: Config) -> dict[str, float]:
 
     # On GPUs one rank of a machine compiles for all.
     if ranks.size == 1 or (device == "GPU" and parallel.local_rank() == 0):
-        compile_ahead(config, len(videos.categories), works)
+        compile_ahead(config, len(categories), works)
     ranks.wait()
-    model = build_model(config, len(videos.categories))
+    model = build_model(config, len(categories))
     num_parameters = sum(p.size for p in model.get_parameters())
     logger.info("%.1f M parameters", num_parameters / 1e6)
     step = TrainingStep(model, config.loss)
     optimizer = make_optimizer(config, model, step, ranks)
-    metadata = Metadata(to_dict(config), list(videos.categories))
+    metadata = Metadata(to_dict(config), list(categories))
     loader = make_loader(config, videos, ranks)
     if initial is not None:
-        load_initial(model, initial, videos.names)
+        load_initial(model, initial, [category.name for category in categories])
         del initial
     elif config.resume is None and ranks.first:  # the others are given its weights
         images, context = model.prepare(first().frames, first().padding)
@@ -130,15 +134,20 @@ def run(config: Config) -> dict[str, float]:
     return {**figures, **final_training_figures(read_rows(folder)), "million_parameters": num_parameters / 1e6}
 
 
-def works_of(config: Config, videos: VideoSet, judged: VideoSet) -> list[Work]:
+def works_of(config: Config, videos: Mapping[str, VideoSet], judged: VideoSet) -> list[Work]:
     """All that the run can have to compile; nothing where clips can have any size."""
-    dataset = config.dataset
+    parts = config.dataset.by_name
+    training = [size for name, some in videos.items() for size in _training_sizes(config, parts[name], some)]
+    divisor = evaluated_part(config.dataset).size_divisor
+    frames = {(video.height, video.width) for video in judged.videos}
+    evaluation = sizes_met(frames, None, *evaluation_size(config)[:2], divisor, clip_sizes(config))
+    return every_step(config, list(dict.fromkeys(training)), evaluation) if training else []
+
+
+def _training_sizes(config: Config, dataset: Dataset, videos: VideoSet) -> list[Size]:
+    frames = {(video.height, video.width) for video in videos.videos}
     sides = (dataset.short_side, dataset.long_side)
-    training, evaluation = (
-        sizes_met({(v.height, v.width) for v in some.videos}, how, *of, dataset.size_divisor, clip_sizes(config, how))
-        for some, how, of in ((videos, dataset.augmentation, sides), (judged, None, evaluation_size(config)[:2]))
-    )
-    return every_step(config, training, evaluation) if training else []
+    return sizes_met(frames, dataset.augmentation, *sides, dataset.size_divisor, clip_sizes(config, dataset))
 
 
 def say_where_things_are(config: Config, folder: Path, figures: dict[str, float]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 
 from vistr.config import Config
 from vistr.config.evaluation_sizes import clip_sizes
-from vistr.data.clip_sources import VideoClips
+from vistr.data.clip_sources import ClipSource, VideoClips
 from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
+from vistr.data.mixture import Mixture
+from vistr.data.settings import Dataset
 from vistr.data.videos import VideoSet
 from vistr.models.vistr import VisTR
 from vistr.runtime import system
@@ -30,21 +33,14 @@ def default_workers() -> int:
 
 
 def make_loader(
-    config: Config, videos: VideoSet, ranks: Ranks | None = None, batch_size: int | None = None
+    config: Config, videos: Mapping[str, VideoSet], ranks: Ranks | None = None, batch_size: int | None = None
 ) -> ClipLoader:
-    """Shuffled, augmented clips of the training videos, or this rank's share of them."""
-    dataset, augmentation = config.dataset, config.dataset.augmentation
-    clips = VideoClips(
-        videos,
-        num_frames=config.num_frames,
-        augmentation=augmentation,
-        short_side=dataset.short_side,
-        long_side=dataset.long_side,
-        size_divisor=dataset.size_divisor,
-        sizes=clip_sizes(config, augmentation),
-    )
+    """Shuffled, augmented clips of the training videos of every dataset, or this rank's share of them."""
+    dataset = config.dataset
+    sources = {name: clips_of(config, dataset.by_name[name], video_set) for name, video_set in videos.items()}
+    clips = Mixture(sources, dataset.ratios, seed=config.seed, epoch_clips=dataset.epoch_clips)
     return ClipLoader(
-        clips,
+        clips if dataset.parts else next(iter(sources.values())),
         batch_size=batch_size or config.training.batch_size,
         seed=config.seed,
         num_workers=default_workers() if dataset.num_workers is None else dataset.num_workers,
@@ -52,6 +48,19 @@ def make_loader(
         shard=(ranks or Ranks()).shard,
         # A GPU's graphs are compiled before the first step, for full batches.
         drop_last=use_device(config.device.target, config.device.id) == "GPU",
+    )
+
+
+def clips_of(config: Config, dataset: Dataset, videos: VideoSet) -> ClipSource:
+    """The clips of a dataset's training videos, augmented as it says."""
+    return VideoClips(
+        videos,
+        num_frames=config.num_frames,
+        augmentation=dataset.augmentation,
+        short_side=dataset.short_side,
+        long_side=dataset.long_side,
+        size_divisor=dataset.size_divisor,
+        sizes=clip_sizes(config, dataset),
     )
 
 

@@ -33,7 +33,8 @@ class Tracker:
 
     Scalars are named without a prefix ("loss", "AP"); their TensorBoard tags are "train/loss", "eval/AP", the
     same in every run. Those of one category ("AP/cat") have a section of their own, "per_category/AP/cat": HParams
-    lists the first few tags of a section, and should list AP50 before the cats. A row of `metrics.jsonl` is
+    lists the first few tags of a section, and should list AP50 before the cats. Those of one part of a mixture
+    ("source/coco/loss") are tags as they are. A row of `metrics.jsonl` is
     {"step", "epoch", "kind", and the scalars by name}, null where a value is not finite. All of it is on the disk
     when a method returns, so that a checkpoint written afterwards never knows of more steps than the records do.
 
@@ -162,7 +163,13 @@ class Silent(Tracker):
 def tagged(values: Mapping[str, float | None], kind: str) -> dict[str, float]:
     """The scalars of a step, or of a row of `metrics.jsonl`, by their TensorBoard tags."""
     scalars = {name: math.nan if v is None else v for name, v in values.items() if name not in ROW_KEYS}
-    return {f"per_category/{name}" if "/" in name else f"{kind}/{name}": v for name, v in scalars.items()}
+    return {_tag(name, kind): value for name, value in scalars.items()}
+
+
+def _tag(name: str, kind: str) -> str:
+    if name.startswith("source/"):
+        return name
+    return f"per_category/{name}" if "/" in name else f"{kind}/{name}"
 
 
 def open_tracker(folder: Path, ranks: Ranks, *, resume_step: int | None = None, evaluated: bool = True) -> Tracker:

@@ -27,6 +27,7 @@ from vistr.runtime.memory import release
 from vistr.runtime.parallel import Ranks
 from vistr.runtime.signals import stop_requests
 from vistr.tasks.settings import Train
+from vistr.training.by_source import BySource
 from vistr.training.mask_step import add
 from vistr.training.optimizer import AdamW
 from vistr.training.progress import Progress
@@ -70,6 +71,7 @@ class Trainer:
         if self.state.clips_in_epoch is None:
             self.state.clips_in_epoch = self.seen_after(self.state.step_in_epoch, self.state.num_ranks)
         self.state.num_ranks = self.ranks.size
+        self.by_source = BySource(loader.clips.names, tracker)
         self.scale = LossScale(metadata.state, config.device.first_loss_scale)
         group, epochs = self.training.accumulation_steps, self.training.epochs
         steps_left = (epochs - self.state.epoch - 1) * math.ceil(len(loader) / group)
@@ -153,7 +155,7 @@ class Trainer:
         }
         if self.scale.dynamic:
             values["loss_scale"] = scale
-        values |= {f"seconds_{part}": spent for part, spent in seconds.items()}
+        values |= {f"seconds_{part}": spent for part, spent in seconds.items()} | self.by_source.figures(self.ranks)
         self.tracker.scalars(state.step, values, "train", epoch=state.epoch + 1)
         if state.step % self.task.log_every == 0 or state.step in (1, self.total_steps):
             shown = {name: losses[name] for name in ("loss", *LOSSES)}
@@ -176,6 +178,7 @@ class Trainer:
             noise = step_noise(self.config.transformer.dropout, self.config.seed, draw)
             result = self.step(batch, noise, normalisers, self.scale.value)
             gradients = add(gradients, result.gradients)
+            self.by_source.add(batch, result.losses)
             for total, part in ((losses, result.losses), (seconds, result.seconds)):
                 for name, value in part.items():
                     total[name] = total.get(name, 0.0) + value
@@ -240,7 +243,11 @@ class Trainer:
     def explain_not_finite(self, group: Sequence[Batch], what: str, value: float) -> str:
         """The sentence for a value that is not finite: where, on which clips of all ranks, and what is left."""
         # Of a video with fewer frames than a clip some come twice, back and forth.
-        ours = [f"video {t.video_id}, frames {min(t.frames)} to {max(t.frames)}" for b in group for t in b.targets]
+        ours = [
+            f"video {t.video_id}{f' of {t.source}' * bool(t.source)}, frames {min(t.frames)} to {max(t.frames)}"
+            for b in group
+            for t in b.targets
+        ]
         clips = "; ".join(clip for theirs in self.ranks.exchange(ours) for clip in theirs)
         last = self.folder / "last.safetensors"
         kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint had been written yet"

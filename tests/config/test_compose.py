@@ -16,7 +16,7 @@ import vistr.config.compose
 from vistr import load_config
 from vistr.config import Config, schema, search_path
 from vistr.config.compose import adopt_checkpoint, from_dict, load_run, to_dict
-from vistr.config.open_videos import open_split
+from vistr.config.open_videos import training_videos
 from vistr.errors import UserError
 from vistr.files import ROOT
 
@@ -52,6 +52,7 @@ NEEDS = {
     "dataset=ytvis2019": ["dataset.root=frames"],
     "dataset=ytvis2021": ["dataset.root=frames"],
     "dataset=ovis": ["dataset.root=frames"],
+    "dataset=mix": ["dataset.of=[a:shapes,b:shapes]"],
     "task=evaluate": ["checkpoint=weights.ckpt"],
     "task=infer": ["checkpoint=weights.ckpt", "input=frames"],
     "task=inspect": ["checkpoint=weights.ckpt"],
@@ -381,7 +382,7 @@ def test_a_network_for_a_known_dataset_needs_no_files_of_it() -> None:
         config = load_config([f"dataset={name}"])
         assert config.dataset.name == name
         with pytest.raises(UserError, match=f"dataset={name} needs dataset"):
-            open_split(config, "train")
+            training_videos(config)
 
 
 class TestAdoptCheckpoint:

@@ -41,4 +41,4 @@ def test_generated_videos_are_made_when_they_are_opened(tmp_path: Path) -> None:
     config = Config()
     config.dataset.name, config.dataset.root = "shapes", str(tmp_path)
     config.dataset.num_videos = config.dataset.video_length = 2
-    assert [len(video) for video in open_split(config, "train").videos] == [2, 2]
+    assert [len(video) for video in open_split(config.dataset, "train").videos] == [2, 2]

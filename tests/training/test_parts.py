@@ -28,9 +28,9 @@ def test_workers_come_from_the_cores_and_the_ranks(
     assert default_workers() == expected
     config, videos = Config(), VideoSet(tmp_path, tmp_path, (), (Video(1, 8, 8, ("a",), ()),))  # type: ignore[arg-type]
     assert config.dataset.num_workers is None
-    assert make_loader(config, videos).num_workers == expected
+    assert make_loader(config, {"shapes": videos}).num_workers == expected
     config.dataset.num_workers = 0
-    assert make_loader(config, videos).num_workers == 0
+    assert make_loader(config, {"shapes": videos}).num_workers == 0
 
 
 @pytest.mark.parametrize(("device", "expected"), [("CPU", 3), ("GPU", 2)])
@@ -41,4 +41,4 @@ def test_on_a_gpu_every_batch_is_full(
     frames = tuple("abcde")
     config, videos = Config(), VideoSet(tmp_path, tmp_path, (), (Video(1, 8, 8, frames, ()),))  # type: ignore[arg-type]
     config.training.batch_size = 2
-    assert len(make_loader(config, videos)) == expected
+    assert len(make_loader(config, {"shapes": videos})) == expected

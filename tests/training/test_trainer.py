@@ -15,13 +15,14 @@ import pytest
 
 from tests import tiny
 from vistr.config import Config, Device
-from vistr.data.clip_sources import VideoClips
+from vistr.data.clip_sources import ClipSource, VideoClips
 from vistr.data.clips import Batch
 from vistr.data.layouts import find_layout
 from vistr.data.loader import ClipLoader
+from vistr.data.mixture import Mixture
 from vistr.data.settings import Augmentation
 from vistr.data.shapes import write_shapes
-from vistr.data.videos import VideoSet
+from vistr.data.videos import Video, VideoSet
 from vistr.data.ytvis import read_ytvis
 from vistr.errors import UserError
 from vistr.layers.parameters import set_value
@@ -119,6 +120,7 @@ class Setup:
         resume: bool = False,
         figures: Mapping[int, float] | None = None,
         events: Mapping[int, Callable[[], None]] | None = None,
+        loader: ClipLoader | None = None,
     ) -> dict[str, float]:
         """Train in `folder`; events {3: stop} stop it after step 3."""
         metadata = Metadata({"seed": 7}, list(self.videos.categories))
@@ -136,19 +138,29 @@ class Setup:
                 tracker.scalars(step, ap, "eval", epoch=epoch)
                 return ap | {"ema_AP": 0.75 - ap["AP"]}
 
-            return self.trainer(folder, self.loader(), config, metadata, tracker=tracker, evaluate=evaluate).run()
+            return self.trainer(
+                folder, loader or self.loader(), config, metadata, tracker=tracker, evaluate=evaluate
+            ).run()
 
-    def loader(self, shard: tuple[int, int] = (0, 1)) -> ClipLoader:
-        """The clips, one a batch."""
-        clips = VideoClips(
-            self.videos,
+    def loader(self, shard: tuple[int, int] = (0, 1), *, mixed: bool = False) -> ClipLoader:
+        """The clips, one a batch; or a mixture of those of each video."""
+        if mixed:
+            parts = {f"part{i}": self.clips(video) for i, video in enumerate(self.videos.videos)}
+            return self.loading(Mixture(parts, [2, 1], seed=5, epoch_clips=6), shard)
+        return self.loading(self.clips(*self.videos.videos), shard)
+
+    def loading(self, clips: ClipSource, shard: tuple[int, int]) -> ClipLoader:
+        return ClipLoader(clips, batch_size=1, seed=5, num_workers=2, shuffle=True, shard=shard)
+
+    def clips(self, *videos: Video) -> ClipSource:
+        return VideoClips(
+            replace(self.videos, videos=videos),
             num_frames=tiny.NUM_FRAMES,
             augmentation=Augmentation(resize_short=[], crop_resize_short=[]),
             short_side=tiny.HEIGHT,
             long_side=tiny.WIDTH,
             size_divisor=32,
         )
-        return ClipLoader(clips, batch_size=1, seed=5, num_workers=2, shuffle=True, shard=shard)
 
     def trainer(
         self,
@@ -249,6 +261,23 @@ def test_a_run_that_was_asked_to_stop_goes_on_exactly(setup: Setup, tmp_path: Pa
     assert read_checkpoint(tmp_path).metadata.state.step == last
     setup.run(tmp_path, resume=True)
     assert_same_run(tmp_path, whole)
+
+
+def test_a_mixture_goes_on_inside_an_epoch_byte_by_byte_with_the_figures_of_its_sources(
+    setup: Setup, tmp_path: Path
+) -> None:
+    folders = tmp_path / "whole", tmp_path / "stopped"
+    setup.run(folders[0], loader=setup.loader(mixed=True))
+    with pytest.raises(KeyboardInterrupt):
+        setup.run(folders[1], events={5: stop}, loader=setup.loader(mixed=True))
+    setup.run(folders[1], resume=True, loader=setup.loader(mixed=True))
+    assert_same_run(folders[1], folders[0])
+    train = [row for row in rows(folders[0]) if row["kind"] == "train"]
+    assert [train[i][f"source/part{part}/clips"] for i in (2, 5) for part in (0, 1)] == [4, 2, 8, 4]
+    for before, row in zip([{}, *train], train, strict=False):
+        counts = [row[f"source/part{i}/clips"] - before.get(f"source/part{i}/clips", 0) for i in (0, 1)]
+        losses = [row.get(f"source/part{i}/loss", 0) for i in (0, 1)]
+        assert np.dot(counts, losses) / 2 == pytest.approx(row["loss"])
 
 
 def test_a_run_that_crashed_goes_on_from_its_last_checkpoint(setup: Setup, tmp_path: Path, whole: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from vistr.config.evaluation_sizes import evaluation_size
 from vistr.config.schema import Config
 from vistr.data.readers import READERS, reader_of
-from vistr.data.settings import Dataset, evaluated_part
+from vistr.data.settings import Dataset
 from vistr.errors import UserError, shortened
 from vistr.files import require_file
 from vistr.knobs import check_section
@@ -81,7 +81,7 @@ def check_dataset(config: Config) -> None:
     for name, part in dataset.by_name.items():
         with keys_of_part(dataset, name):
             _check_part(part)
-    judged = evaluated_part(dataset)
+    judged = dataset.evaluated_part
     if config.task.name == "evaluate" and judged.split == "holdout" and not judged.holds_out:
         raise UserError(
             "dataset.split=holdout has no videos with dataset.holdout=0: choose dataset.split=train, or hold some out."

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from vistr.config.schema import Config
 from vistr.data.buckets import Size, few_sizes
-from vistr.data.settings import Dataset, evaluated_part
+from vistr.data.settings import Dataset
 from vistr.models.backbones import BACKBONES, ResNet
 
 # The original's inference: every backbone, any length of the other side.
@@ -37,7 +37,7 @@ def evaluation_size(config: Config) -> EvaluationSize:
     What dataset.eval_short_side and dataset.eval_long_side say. Where they say nothing: generated videos keep their
     size, a network trained at other sizes than the original's is evaluated at those, and all others as the original's.
     """
-    dataset = evaluated_part(config.dataset)
+    dataset = config.dataset.evaluated_part
     trained = (dataset.short_side, dataset.long_side)
     if dataset.eval_short_side is not None:
         return EvaluationSize(dataset.eval_short_side, dataset.eval_long_side, "dataset.eval_short_side=")
@@ -57,7 +57,7 @@ def clip_sizes(config: Config, training: Dataset | None = None) -> tuple[Size, .
     """
     from vistr.runtime.device import use_device  # it imports MindSpore, which composing does not need
 
-    dataset, device = training or evaluated_part(config.dataset), config.device
+    dataset, device = training or config.dataset.evaluated_part, config.device
     if not (dataset.few_sizes or (dataset.few_sizes is None and use_device(device.target, device.id) == "GPU")):
         return ()
     if training is None:

@@ -13,7 +13,7 @@ from vistr.config.checks import check_dataset, keys_of_part
 from vistr.data.categories import are_unnamed
 from vistr.data.readers import reader_of
 from vistr.data.samples import check_sizes
-from vistr.data.settings import Dataset, evaluated_part
+from vistr.data.settings import Dataset
 from vistr.data.splits import training_and_held_out
 from vistr.data.videos import Category, VideoSet, check_images
 from vistr.errors import UserError, shortened
@@ -41,7 +41,7 @@ def training_videos(config: Config) -> tuple[dict[str, VideoSet], VideoSet]:
     UserError where the configuration does not say where they lie, they are not there, or categories disagree.
     """
     check_dataset(config)
-    judged, chosen = VideoSet(Path(), Path(), (), ()), evaluated_part(config.dataset)
+    judged, chosen = VideoSet(Path(), Path(), (), ()), config.dataset.evaluated_part
     parts: dict[str, VideoSet] = {}
     for name, dataset in config.dataset.by_name.items():
         with keys_of_part(config.dataset, name):
@@ -61,7 +61,7 @@ def evaluation_videos(config: Config) -> VideoSet:
     Of a mixture those of the part that is evaluated.
     """
     check_dataset(config)
-    chosen = evaluated_part(config.dataset)
+    chosen = config.dataset.evaluated_part
     with keys_of_part(config.dataset, config.dataset.evaluated_name):
         if chosen.split != "holdout":
             return open_split(chosen, chosen.split)

@@ -84,6 +84,12 @@ class Dataset:
         return self.parts or {self.name: self}
 
     @property
+    def evaluated_part(self) -> Dataset:
+        """The settings of what is evaluated: of a mixture those of one part."""
+        part: Dataset = evaluated_part(self)
+        return part
+
+    @property
     def evaluated_name(self) -> str:
         """The part of a mixture that is evaluated; any other dataset's own name."""
         return self.evaluated or list(self.by_name)[-1]
@@ -95,9 +101,11 @@ class Dataset:
 
 
 def evaluated_part(dataset: Any) -> Any:
-    """The settings of what is evaluated: of a mixture those of one part. A `Dataset`, or one being composed."""
+    """The part of a mixture that is evaluated, any other dataset itself: a `Dataset`, or one being composed."""
     parts = dataset.parts
-    return parts.get(dataset.evaluated, parts[list(parts)[-1]]) if parts else dataset
+    if not parts:
+        return dataset
+    return parts[dataset.evaluated if dataset.evaluated in list(parts) else list(parts)[-1]]
 
 
 def generated_videos(dataset: Dataset) -> dict[str, int]:

@@ -11,7 +11,6 @@ from typing import Any
 from vistr.config import Config
 from vistr.config.compose import from_dict
 from vistr.config.evaluation_sizes import clip_sizes, evaluation_size
-from vistr.data.settings import evaluated_part
 from vistr.data.videos import Category
 from vistr.errors import UserError
 from vistr.inference.predictor import Predictor
@@ -40,7 +39,7 @@ def make_predictor(config: Config, checkpoint: Checkpoint, min_score: float) -> 
 
 def clip_settings(config: Config) -> ClipSettings:
     """How the configuration cuts videos into clips."""
-    size, dataset = evaluation_size(config), evaluated_part(config.dataset)
+    size, dataset = evaluation_size(config), config.dataset.evaluated_part
     return ClipSettings(
         config.num_frames,
         size.short_side,

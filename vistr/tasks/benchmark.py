@@ -21,7 +21,6 @@ from vistr.config.schema import is_path
 from vistr.data.clip_sources import VideoClips
 from vistr.data.layouts import find_layout
 from vistr.data.loader import ClipLoader
-from vistr.data.settings import evaluated_part
 from vistr.data.shapes import write_shapes
 from vistr.data.sources import dataset_frames
 from vistr.data.videos import Category, VideoSet
@@ -107,7 +106,7 @@ def sweep(config: Config, known: dict[str, Any]) -> list[dict[str, Any]]:
     logger.info("\nThe network alone at other num_frames and sizes:\n%s", reporting.sweep_header())
     points, task = [], Benchmark.of(config)
     for height, width in measuring.sweep_sizes(
-        frame_size(config), task.sweep_heights, evaluated_part(config.dataset).size_divisor
+        frame_size(config), task.sweep_heights, config.dataset.evaluated_part.size_divisor
     ):
         for num_frames in task.sweep_frames or measuring.thirds(config.num_frames):
             point = {"num_frames": num_frames, "height": height, "width": width}

@@ -9,7 +9,6 @@ from typing import Any
 
 from vistr.config import Config
 from vistr.config.compose import to_dict
-from vistr.data.settings import evaluated_part
 from vistr.errors import UserError
 from vistr.files import write_json
 from vistr.runtime import gpu_runtime
@@ -51,7 +50,7 @@ def run(config: Config) -> dict[str, float]:
     if (lacking := stand_ins.why_not()) is not None:
         raise UserError(f"task=rehearse needs stand-ins for CUDA, which cannot be built: {lacking}.")
     task = Rehearse.of(config)
-    height, width = (multiple(side, evaluated_part(config.dataset).size_divisor) for side in (task.height, task.width))
+    height, width = (multiple(side, config.dataset.evaluated_part.size_divisor) for side in (task.height, task.width))
     objects = task.objects or sorted({min(n, config.num_instances) for n in (1, 4, config.num_instances)})
     size = f"{config.num_frames} frames of {height}x{width}, batch {config.training.batch_size}"
     network = f"{config.backbone.name}, {size}, {config.device.precision}"

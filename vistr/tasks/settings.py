@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from vistr.data.settings import evaluated_part
 from vistr.errors import UserError, shortened
 from vistr.files import require_file, require_folder
 from vistr.hub import is_remote
@@ -87,7 +86,7 @@ class Sized(Task):
 
     def frame_size(self, config: Config) -> tuple[int, int]:
         """Height and width of the frames."""
-        dataset = evaluated_part(config.dataset)
+        dataset = config.dataset.evaluated_part
         return self.height or dataset.short_side, self.width or dataset.long_side
 
 

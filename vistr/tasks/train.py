@@ -14,7 +14,7 @@ from vistr.config.evaluation_sizes import clip_sizes, evaluation_size
 from vistr.config.open_videos import reading, training_videos
 from vistr.data.buckets import Size, sizes_met
 from vistr.data.clips import Batch
-from vistr.data.settings import Dataset, evaluated_part
+from vistr.data.settings import Dataset
 from vistr.data.slots import overfull
 from vistr.data.videos import VideoSet
 from vistr.files import PROGRAM
@@ -55,7 +55,7 @@ def run(config: Config) -> dict[str, float]:
         logger.info("training: %d videos of %s", len(some.videos), some.annotation_file)
         if (warning := overfull(some, config.num_frames, config.num_instances)) is not None:
             logger.warning("%s: %s", some.annotation_file.name, warning)
-    size, split = evaluation_size(config), evaluated_part(config.dataset).split
+    size, split = evaluation_size(config), config.dataset.evaluated_part.split
     logger.info("evaluation: %d videos (dataset.split=%s), at %s", len(judged.videos), split, size)
     categories = videos[config.dataset.evaluated_name].categories
 
@@ -138,7 +138,7 @@ def works_of(config: Config, videos: Mapping[str, VideoSet], judged: VideoSet) -
     """All that the run can have to compile; nothing where clips can have any size."""
     parts = config.dataset.by_name
     training = [size for name, some in videos.items() for size in _training_sizes(config, parts[name], some)]
-    divisor = evaluated_part(config.dataset).size_divisor
+    divisor = config.dataset.evaluated_part.size_divisor
     frames = {(video.height, video.width) for video in judged.videos}
     evaluation = sizes_met(frames, None, *evaluation_size(config)[:2], divisor, clip_sizes(config))
     return every_step(config, list(dict.fromkeys(training)), evaluation) if training else []

@@ -77,7 +77,7 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
     elif len(shape) > 1:
         is_linear = any(part in name for part in ("vistr.transformer", "embed", "linear"))
         noise *= np.sqrt((1.0 if is_linear else 2.0) / np.prod(shape[1:]))
-        if name == "vistr.query_embed.weight":
+        if name.endswith("query_embed.weight"):
             noise = rng.standard_normal(shape)  # the second draw, as it was made then
     elif kind == "weight":
         noise = (0.3 if ".bn3." in name else 1.0) * (1 + 0.1 * noise)

@@ -8,7 +8,7 @@ import pytest
 
 from vistr.config.compose import load_config
 from vistr.data.categories import assumed_categories
-from vistr.data.category_tables import COCO, TABLES, read_table
+from vistr.data.category_tables import COCO, TABLES, coco_ids, read_table
 from vistr.errors import UserError
 
 OWN = "categories: [person, cat]\nnames: {person: person, dog: cat}\n"
@@ -41,6 +41,27 @@ def test_ids_are_those_of_youtube_vis() -> None:
     ids = {name: {c.name: c.id for c in read_table(f"coco_to_{name}").categories} for name in ("ytvis2021", "ovis")}
     assert [ids["ytvis2021"][name] for name in ("person", "bird", "motorbike", "truck", "zebra")] == [26, 3, 23, 37, 40]
     assert [ids["ovis"][name] for name in ("Person", "Bird", "Bicycle", "Boat", "Vehical")] == [1, 2, 21, 24, 25]
+
+
+def test_categories_that_coco_has_are_found_by_the_stored_table() -> None:
+    for name, count in (("coco_to_ytvis2019", 19), ("coco_to_ytvis2021", 21), ("coco_to_ovis", 16)):
+        names = [category.name for category in read_table(name).categories]
+        assert len(coco_ids(names)) == count
+    ids = coco_ids([category.name for category in assumed_categories(40)])
+    assert {name: ids.get(name) for name in ("sedan", "motorbike", "tennis_racket", "mouse", "fox")} == {
+        "sedan": 3,
+        "motorbike": 4,
+        "tennis_racket": 43,
+        "mouse": None,
+        "fox": None,
+    }
+
+
+def test_categories_of_other_sets_are_found_by_name() -> None:
+    assert coco_ids(["Person", "stop_sign", "lizard", "mouse"]) == {"Person": 1, "stop_sign": 13}
+    assert coco_ids(COCO)["mouse"] == 74
+    assert list(coco_ids(COCO)) == list(COCO)
+    assert coco_ids(COCO)["toothbrush"] == 90
 
 
 def test_a_table_of_ones_own_may_name_categories_that_a_smaller_file_lacks(tmp_path: Path) -> None:

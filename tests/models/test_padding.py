@@ -11,6 +11,7 @@ from tests.padded import Answer, Distance, Size, clip, distance, smooth_relus
 from vistr.config import Device
 from vistr.losses.supervision import Normalisers, count_boxes
 from vistr.models.backbones import Layout, add_resnet
+from vistr.models.settings import Detr
 
 BUCKET = (64, 96)
 # Padded by nothing, by 1 and 31 pixels, and by as much again as the picture.
@@ -22,6 +23,7 @@ SMALL: dict[str, tuple[dict[str, Any], list[Size]]] = {
         {"name": "tiny50", "dilation": True, "sequence_head": "dense"},
         SIZES[1:],
     ),
+    "DETR's transformer and mask head": ({"kind": Detr}, SIZES[1:]),
 }
 # The paper's widths, with fewer layers of the transformer.
 WIDE = {"hidden_dim": 384, "num_heads": 8, "feedforward_dim": 2048}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ _COCO = (
 )
 COCO = tuple(_COCO.split(", "))
 """The names of COCO's 80 categories, in the order of their ids, which leave some numbers out."""
+_UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+COCO_IDS = dict(zip(COCO, sorted({*range(1, 91)}.difference(_UNUSED_IDS)), strict=True))
+"""Their ids by their names."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,22 @@ def read_table(given: str) -> CategoryTable:
             hint = _nearest(target, names)
             raise UserError(f"{path}: names: {shown(name, 40)}: {shown(target, 40)} is none of 'categories'{hint}")
     return CategoryTable(path, tuple(Category(place, name) for place, name in enumerate(names, 1)), dict(entries))
+
+
+def coco_ids(names: Sequence[str]) -> dict[str, int]:
+    """The COCO id of each of a set's categories that COCO has too.
+
+    By the stored table for a set of these categories; for another set by names that are equal but for case and
+    underscores. COCO's mouse is a computer's: it is no animal of that name, unless the set has COCO's keyboard too.
+    """
+    for file in sorted(TABLES.glob("*.yaml")):
+        table = read_table(str(file))
+        if [category.name for category in table.categories] == list(names):
+            found = {target: COCO_IDS[name] for name, target in reversed(table.names.items()) if name in COCO_IDS}
+            return {name: found[name] for name in names if name in found}
+    spelt = {name: " ".join(name.lower().replace("_", " ").split()) for name in names}
+    ids = {name: number for name, number in COCO_IDS.items() if name != "mouse" or "keyboard" in spelt.values()}
+    return {name: ids[plain] for name, plain in spelt.items() if plain in ids}
 
 
 def _is_name(value: Any) -> bool:

@@ -6,7 +6,7 @@ import math
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops import constexpr
 
 from vistr.layers.bilinear import BilinearReading
@@ -146,17 +146,19 @@ class BilinearTaps(BilinearReading):
 
 
 class DeformableConv(nn.Cell):
-    """`x [N, H, W, I]` and its taps' dy, dx `[N, H*W, 9]` in pixels to `[N, H, W, O]`; no bias.
+    """`x [N, H, W, I]` and its taps' dy, dx `[N, H*W, 9]` in pixels to `[N, H, W, O]`.
 
     `sizes [N, 2]`: the images' height and width before padding; None: they fill the array.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = False) -> None:
         super().__init__()
         self.weight = uniform((out_channels, 3, 3, in_channels), math.sqrt(1 / (in_channels * NUM_TAPS)), "weight")
+        self.bias = Parameter(np.zeros(out_channels, np.float32), name="bias") if bias else None
         self.read = BilinearTaps()
 
     def construct(self, x: Tensor, dy: Tensor, dx: Tensor, sizes: Tensor | None = None) -> Tensor:
         rows = self.weight.astype(x.dtype).reshape(-1, x.shape[3])
         by_tap = ops.gather(rows, tap_order_table(self.weight.shape[0], NUM_TAPS), 0)
-        return self.read(x, by_tap, dy, dx, sizes)
+        out = self.read(x, by_tap, dy, dx, sizes)
+        return out if self.bias is None else add_bias(out, self.bias)

@@ -38,9 +38,15 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
         channels=transformer.hidden_dim,
         num_queries=config.num_frames * config.num_instances,
         num_logits=num_categories + 2,
+        masks_from_input=transformer.masks_from_input,
     )
     segmenter = Segmenter(
-        transformer.hidden_dim, transformer.num_heads, backbone.channels, config.sequence_head, backbone.stride
+        transformer.hidden_dim,
+        transformer.num_heads,
+        backbone.channels,
+        config.sequence_head,
+        backbone.stride,
+        from_input=transformer.masks_from_input,
     )
     return VisTR(
         detector,

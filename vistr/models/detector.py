@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 from vistr.layers.conv import Conv2d
 from vistr.layers.linear import Linear
@@ -29,8 +29,10 @@ class Detector(nn.Cell):
         channels: int,
         num_queries: int,
         num_logits: int,
+        masks_from_input: bool = False,
     ) -> None:
         super().__init__()
+        self.masks_from_input = masks_from_input
         self.backbone = backbone
         self.input_proj = Conv2d(in_channels, channels)
         self.transformer = transformer
@@ -45,7 +47,7 @@ class Detector(nn.Cell):
         """The backbone's last map `[B*T, h, w, C]`, `position [B, L, C]`, `key_padding_mask [B, L]` with L = T*h*w.
 
         Returns float32 logits `[layers, B, Q, num_logits]` and boxes `[layers, B, Q, 4]`, the last states `[B, Q, C]`
-        and the memory `[B*T, h, w, C]`.
+        and the memory `[B*T, h, w, C]`; where masks are made from the encoder's input, that follows in the channels.
         """
         tokens = self.input_proj(stride32)
         maps = tokens.reshape(position.shape[0], -1, *tokens.shape[1:])
@@ -54,4 +56,7 @@ class Detector(nn.Cell):
         # Matching and losses are computed in float32, and so are the heads they read.
         exact = states.astype(ms.float32)
         last = states.shape[0] - 1  # ONNX export takes an index of -1 for an empty slice
-        return self.class_embed(exact), self.bbox_embed(exact), states[last], memory.reshape(tokens.shape)
+        memory = memory.reshape(tokens.shape)
+        if self.masks_from_input:
+            memory = ops.concat((memory, tokens), 3)
+        return self.class_embed(exact), self.bbox_embed(exact), states[last], memory

@@ -92,9 +92,14 @@ class SplitConv(nn.Cell):
 
 
 class MaskHead(nn.Cell):
-    """Attention maps, of `stride`, refined by the backbone's maps, coarse to fine: `[n, H/4, W/4, C/16]`."""
+    """Attention maps, of `stride`, refined by the backbone's maps, coarse to fine: `[n, H/4, W/4, C/16]`.
 
-    def __init__(self, channels: int, num_heads: int, stage_channels: list[int], stride: int = 32) -> None:
+    `bias`: the last convolution has one, as DETR's; VisTR's has none.
+    """
+
+    def __init__(
+        self, channels: int, num_heads: int, stage_channels: list[int], stride: int = 32, *, bias: bool = False
+    ) -> None:
         super().__init__()
         self.stride = stride
         widths = [channels // 2, channels // 4, channels // 8, channels // 16]
@@ -108,7 +113,7 @@ class MaskHead(nn.Cell):
         self.adapter2 = Conv2d(stage_channels[1], widths[1])
         self.adapter3 = Conv2d(stage_channels[0], widths[2])
         self.conv_offset = OffsetConv(widths[2])
-        self.dcn = DeformableConv(widths[2], widths[3])
+        self.dcn = DeformableConv(widths[2], widths[3], bias=bias)
 
     def adapt(self, stride4: Tensor, stride8: Tensor, stride16: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The backbone's maps as the head adds them, the coarsest first."""
@@ -174,15 +179,25 @@ class SequenceHead(nn.Cell):
 
 
 class Segmenter(nn.Cell):
-    """Masks of chosen instance sequences only: training reads the matched slots, and no others are computed."""
+    """Masks of chosen instance sequences only: training reads the matched slots, and no others are computed.
+
+    `from_input`: the mask head is DETR's, which reads the encoder's input where VisTR's reads the memory.
+    """
 
     def __init__(
-        self, channels: int, num_heads: int, stage_channels: list[int], sequence_head: str = "dilated", stride: int = 32
+        self,
+        channels: int,
+        num_heads: int,
+        stage_channels: list[int],
+        sequence_head: str = "dilated",
+        stride: int = 32,
+        *,
+        from_input: bool = False,
     ) -> None:
         super().__init__()
-        self.stride = stride
+        self.stride, self.from_input = stride, from_input
         self.bbox_attention = AttentionMap(channels, num_heads)
-        self.mask_head = MaskHead(channels, num_heads, stage_channels, stride)
+        self.mask_head = MaskHead(channels, num_heads, stage_channels, stride, bias=from_input)
         self.insmask_head = SequenceHead(channels // 16, sequence_head)
 
     def shared_parameters(self) -> list[Parameter]:
@@ -197,9 +212,10 @@ class Segmenter(nn.Cell):
         return [p for p in self.trainable_params() if p.name not in shared]
 
     def shared_by_frame(self, memory: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Features that all instances of a frame share, from `memory [B*T, h, w, C]`: two maps `[B*T, h, w, ...]`."""
+        """Features that all instances of a frame share, from the detector's `memory [B*T, h, w, ...]`: two maps."""
         inside = inside_of(sizes_at(sizes, self.stride), memory.shape[1], memory.shape[2])
-        return self.bbox_attention.k_linear(memory), self.mask_head.lay1.of_frame(memory, inside)
+        keys, features = ops.Split(3, 2)(memory) if self.from_input else (memory, memory)
+        return self.bbox_attention.k_linear(keys), self.mask_head.lay1.of_frame(features, inside)
 
     def construct(
         self,

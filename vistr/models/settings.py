@@ -39,6 +39,9 @@ class Transformer:
     position_axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
     """Which of frame, row and column (1, 2, 3) the sine position code covers; they share the channels evenly."""
 
+    masks_from_input: ClassVar[bool] = False
+    """Whether the mask head reads the encoder's input, as DETR's does, and not the memory."""
+
     name: str = "vistr"  # the kind: it follows from the option
     hidden_dim: int = knob(384, at_least=1)  # a multiple of num_heads, 32 and what the position code needs
     num_heads: int = knob(8, at_least=1)
@@ -125,11 +128,36 @@ class Deformable(Transformer):
         return 2 * num_tokens * width * (2 * width + 3 * self.num_heads * points + 4 * points)
 
 
+@dataclass
+class Detr(Transformer):
+    """DETR's transformer (arXiv 2005.12872) over clips: the untrained network sees a frame as the image detector does.
+
+    The position code is DETR's, of row and column alone; what tells frames apart is learned, a vector for each that is
+    zero at first and added to the position code (as in DeVIS, arXiv 2207.11103). The mask head is DETR's up to its
+    last layer.
+    """
+
+    position_axes: ClassVar[tuple[int, ...]] = (2, 3)
+    masks_from_input: ClassVar[bool] = True
+
+    name: str = "detr"
+    hidden_dim: int = knob(256, at_least=1)  # that of the public weights
+
+    def build(self, *, num_frames: int, recompute: bool) -> TransformerCell:
+        """Its cell with random weights, for clips of `num_frames`."""
+        from vistr.models.transformer import DetrTransformer
+
+        cell: Any = DetrTransformer(self, num_frames, recompute)
+        return cell  # type: ignore[no-any-return]
+
+
 # Every transformer by the name of its option. Theirs is the class of settings that builds it.
 TRANSFORMERS: dict[str, Transformer] = {
     "paper": Transformer(),
     # Of DeVIS's experiments with 36 frames and one level, that without temporal points is the better and the cheaper.
     "deformable": Deformable(),
+    # To start from the public COCO DETR (docs/weights.md).
+    "detr256": Detr(),
     # For demos that start from nothing; short runs on little data learn faster without dropout, and with normalisation
     # before each sublayer.
     "small": Transformer(

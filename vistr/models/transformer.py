@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from mindspore import Tensor, nn, ops
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
 
 from vistr.layers.attention import MultiHeadAttention
 from vistr.layers.dropout import Dropout
 from vistr.layers.linear import Linear
 from vistr.layers.norm import LayerNorm
-from vistr.models.settings import Transformer
+from vistr.models.settings import Detr, Transformer
 
 SITES_A_LAYER = 8
 
@@ -139,6 +140,7 @@ class VisTRTransformer(nn.Cell):
     def construct(
         self, maps: Tensor, query: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        position = self.with_frames(position)
         memory = self.encode(maps, position, key_padding_mask, noise)
         queries = ops.tile(query.reshape(1, *query.shape), (maps.shape[0], 1, 1))
         return self.decoder(queries, memory, position, key_padding_mask, noise), memory.reshape(maps.shape)
@@ -152,3 +154,22 @@ class VisTRTransformer(nn.Cell):
     def encode(self, maps: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None) -> Tensor:
         """The encoder's tokens `[B, L, C]`."""
         return self.encoder(maps.reshape(position.shape), position, key_padding_mask, noise)
+
+    def with_frames(self, position: Tensor) -> Tensor:
+        """The position code `[B, L, C]`, which covers frames already."""
+        return position
+
+
+class DetrTransformer(VisTRTransformer):
+    """The same with a learned vector for each frame, `temporal_embed [T, C]`, added to the position code."""
+
+    def __init__(self, settings: Detr, num_frames: int, recompute: bool = False) -> None:
+        super().__init__(settings, recompute)
+        self.temporal_embed = Parameter(np.zeros((num_frames, settings.hidden_dim), np.float32), name="temporal_embed")
+
+    def with_frames(self, position: Tensor) -> Tensor:
+        """The position code `[B, L, C]` with every frame's vector added to its places."""
+        num_frames, channels = self.temporal_embed.shape
+        frames = self.temporal_embed.astype(position.dtype).reshape(1, num_frames, 1, channels)
+        by_frame = position.reshape(position.shape[0], num_frames, -1, channels)
+        return (by_frame + frames).reshape(position.shape)

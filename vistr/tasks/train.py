@@ -27,7 +27,7 @@ from vistr.runtime.device import use_device
 from vistr.runtime.parallel import join
 from vistr.tasks.evaluate import defined, evaluate_videos
 from vistr.training.compile_ahead import Work, compile_ahead, every_step, first_step
-from vistr.training.parts import first_batch, make_loader, make_optimizer
+from vistr.training.parts import first_batch, first_batches, make_loader, make_optimizer
 from vistr.training.step import TrainingStep
 from vistr.training.tracking import open_tracker
 from vistr.training.trainer import Trainer, is_ended
@@ -37,6 +37,7 @@ from vistr.weights.initial import load_initial, read_initial
 
 logger = logging.getLogger(__name__)
 CALIBRATION_FRAMES = 36  # most whose features are in memory at once for BatchNorm's statistics
+CLIPS_SEEN = 16  # before the training, where queries are chosen by what they find in them
 
 
 def run(config: Config) -> dict[str, float]:
@@ -80,7 +81,8 @@ def run(config: Config) -> dict[str, float]:
     metadata = Metadata(to_dict(config), list(categories))
     loader = make_loader(config, videos, ranks)
     if initial is not None:
-        load_initial(model, initial, [category.name for category in categories])
+        names = [category.name for category in categories]
+        load_initial(model, initial, names, first_batches(make_loader(config, videos, batch_size=1), CLIPS_SEEN))
         del initial
     elif config.resume is None and ranks.first:  # the others are given its weights
         images, context = model.prepare(first().frames, first().padding)

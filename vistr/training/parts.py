@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from itertools import islice
 
 from vistr.config import Config
 from vistr.config.evaluation_sizes import clip_sizes
@@ -66,5 +67,10 @@ def clips_of(config: Config, dataset: Dataset, videos: VideoSet) -> ClipSource:
 
 def first_batch(loader: ClipLoader) -> Batch:
     """The first clips of a training."""
+    return next(first_batches(loader, 1))
+
+
+def first_batches(loader: ClipLoader, count: int) -> Iterator[Batch]:
+    """The first `count` batches of a training, or all of its first epoch."""
     with closing(loader.epoch(0)) as batches:
-        return next(batches)
+        yield from islice(batches, count)

@@ -45,6 +45,11 @@ def fit_queries(queries: np.ndarray, fresh: np.ndarray, num_instances: int, fres
     return fitted.reshape(-1, width)
 
 
+def fit_frames(vectors: np.ndarray, num_frames: int) -> np.ndarray:
+    """The vector of each frame `[T, C]` for a network of another number of frames; further ones copy the last."""
+    return np.ascontiguousarray(vectors[np.minimum(np.arange(num_frames), len(vectors) - 1)])
+
+
 def fit_classes(
     rows: np.ndarray, fresh: np.ndarray, names: Sequence[str], fresh_names: Sequence[str], *, say: bool = True
 ) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from vistr.errors import UserError
 from vistr.models.backbones import BACKBONES, Backbone, backbone_in
 from vistr.weights.kinds import BODY
+from vistr.weights.names import TEMPORAL
 
 
 def backbone_of(arrays: Mapping[str, np.ndarray]) -> Backbone | None:
@@ -48,7 +49,7 @@ def architecture(arrays: Mapping[str, np.ndarray], path: Path, *, num_instances:
         "sequence_head": "dense" if kernel == 5 else "dilated",
         "backbone": {**asdict(backbone), **({"dilation": True} if dilation else {})},
         "transformer": {
-            **encoder_of(arrays, heads, path),
+            **kind_of(arrays, heads, path),
             "hidden_dim": width,
             "num_heads": heads,
             "num_encoder_layers": count_layers("encoder", arrays),
@@ -64,11 +65,13 @@ def is_deformable(names: Iterable[str]) -> bool:
     return any(name.startswith("vistr.transformer.encoder.") and "sampling_offsets" in name for name in names)
 
 
-def encoder_of(arrays: Mapping[str, np.ndarray], heads: int, path: Path) -> dict[str, Any]:
+def kind_of(arrays: Mapping[str, np.ndarray], heads: int, path: Path) -> dict[str, Any]:
     """The transformer's kind, and its points where the encoder is deformable.
 
     UserError for an encoder that also reads other frames: its shapes do not tell how many.
     """
+    if TEMPORAL in arrays:
+        return {"name": "detr"}
     if not is_deformable(arrays):
         return {}
     if any("temporal_sampling_offsets" in name for name in arrays):

@@ -24,7 +24,7 @@ from vistr.layers.parameters import set_value
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.runtime.backend import Backend
-from vistr.weights.adapting import first_frames
+from vistr.weights.adapting import first_frames, fit_frames
 from vistr.weights.architecture import architecture
 from vistr.weights.formats import WeightFile, find_weights, read_weight_file
 from vistr.weights.kinds import MODEL, Source, source_of
@@ -38,7 +38,7 @@ from vistr.weights.safetensors_file import DESCRIBED, write_safetensors
 logger = logging.getLogger(__name__)
 
 OPTIMIZER = "optimizer."
-QUERIES = "detector.query_embed"
+QUERIES, TEMPORAL = "detector.query_embed", "detector.transformer.temporal_embed"
 
 
 @dataclass
@@ -147,6 +147,8 @@ def load_weights(model: nn.Cell, checkpoint: Checkpoint, *, exactly: bool = Fals
     arrays = dict(checkpoint.model)
     if QUERIES in arrays and QUERIES in parameters and not exactly:
         arrays[QUERIES] = first_frames(arrays[QUERIES], len(parameters[QUERIES]), checkpoint.metadata.config)
+        if TEMPORAL in arrays and TEMPORAL in parameters and len(parameters[TEMPORAL]) < len(arrays[TEMPORAL]):
+            arrays[TEMPORAL] = fit_frames(arrays[TEMPORAL], len(parameters[TEMPORAL]))
     strange = sorted(set(parameters) ^ set(arrays))
     strange += sorted(
         name for name in set(parameters) & set(arrays) if tuple(parameters[name].shape) != arrays[name].shape

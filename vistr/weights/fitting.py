@@ -9,9 +9,10 @@ from typing import Any
 
 from vistr.config import Config
 from vistr.errors import UserError, shortened
-from vistr.models.settings import Deformable
+from vistr.models.settings import TRANSFORMERS, Deformable, Detr
 from vistr.weights.architecture import backbone_of, count_layers, is_deformable, num_points
 from vistr.weights.kinds import Source
+from vistr.weights.names import TEMPORAL
 
 
 def require_fitting(source: Source, config: Config) -> None:
@@ -36,6 +37,8 @@ def _compared(source: Source, config: Config) -> list[tuple[str, Any, Any]]:
     if source.is_backbone or width is None:
         return found
     if source.is_whole:
+        if (TEMPORAL in arrays) != isinstance(transformer, Detr):
+            found.append(("transformer", "detr256" if TEMPORAL in arrays else "paper", _option(transformer.name)))
         found.append(("transformer.hidden_dim", width, transformer.hidden_dim))
     elif width != transformer.hidden_dim:
         return found  # of a DETR of another width the backbone alone is taken
@@ -49,11 +52,16 @@ def _compared(source: Source, config: Config) -> list[tuple[str, Any, Any]]:
         found.append(("transformer.num_points", num_points(arrays, transformer.num_heads), transformer.num_points))
     found.append(("transformer.pre_norm", "vistr.transformer.encoder.norm.weight" in arrays, transformer.pre_norm))
     heads, kernel = _size(source, "mask_head.lay1.weight", 0), _size(source, "insmask_head.0.weight", -1)
-    if source.is_whole and heads is not None and width == transformer.hidden_dim:
+    if heads is not None and width == transformer.hidden_dim:
         found.append(("transformer.num_heads", heads - width, transformer.num_heads))
     if source.is_whole and kernel is not None:
         found.append(("sequence_head", "dense" if kernel == 5 else "dilated", config.sequence_head))
     return found
+
+
+def _option(kind: str) -> str:
+    """The first option whose transformer is of a kind."""
+    return next(option for option, settings in TRANSFORMERS.items() if settings.name == kind)
 
 
 def _size(source: Source, name: str, axis: int) -> int | None:

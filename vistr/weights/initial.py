@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from mindspore import Parameter
 
 from vistr.data.categories import assumed_categories
+from vistr.data.clips import Batch
 from vistr.errors import UserError
 from vistr.layers.parameters import set_value
 from vistr.models.vistr import VisTR
-from vistr.weights.adapting import fit_classes, fit_queries
+from vistr.weights import detr
+from vistr.weights.adapting import fit_classes, fit_frames, fit_queries
 from vistr.weights.architecture import is_deformable
 from vistr.weights.formats import find_weights, read_weight_file
 from vistr.weights.kinds import BODY, Source, source_of
 from vistr.weights.load import refuse_not_finite, shorten
 from vistr.weights.metadata import metadata_of
-from vistr.weights.names import from_torch_layout, to_torch_layout, torch_name, torch_shape
+from vistr.weights.names import TEMPORAL, from_torch_layout, to_torch_layout, torch_name, torch_shape
 
 logger = logging.getLogger(__name__)
 
-# A COCO DETR's classes and queries mean something else: the original leaves them out as well.
+# A COCO DETR's classes and queries mean something else to VisTR's transformer: the original leaves them out as well.
 _DETR_ONLY = re.compile(r"vistr\.(class_embed|query_embed)\.")
 # What the encoders, dense or deformable, have not in common, and what not every deformable one has.
 _ENCODER_ATTENTION = re.compile(r"vistr\.transformer\.encoder\.layers\.\d+\.self_attn\.")
 _TEMPORAL = re.compile(_ENCODER_ATTENTION.pattern + "temporal_")
-_QUERIES, _CLASSES = "vistr.query_embed.weight", ("vistr.class_embed.weight", "vistr.class_embed.bias")
+_QUERIES, _CLASSES = detr.QUERIES, (detr.WEIGHT, detr.BIAS)
 _ORIGINAL_INSTANCES = 10
+_WIDTH = "vistr.input_proj.weight"
 
 
 def read_initial(path: Path | str) -> Source:
@@ -37,13 +41,16 @@ def read_initial(path: Path | str) -> Source:
     return source_of(read_weight_file(find_weights(path)))
 
 
-def load_initial(model: VisTR, initial: Source | Path | str, names: Sequence[str] = ()) -> None:
+def load_initial(
+    model: VisTR, initial: Source | Path | str, names: Sequence[str] = (), clips: Iterable[Batch] = ()
+) -> None:
     """Start `model` from weights, read or to be read; says what was taken and what stays new.
 
     Everything the file's kind promises (a ResNet: the whole backbone; a DETR of the same width: the transformer too)
     must be there in the right shape, else UserError. Queries of a VisTR of other frames or slots, and classes of the
-    same names (`names` are this network's), are reused. Where one encoder is dense and the other deformable, and for
-    points in other frames that the file has not, attention stays new.
+    same names (`names` are this network's), are reused; those of a DETR where the network's transformer is DETR's, the
+    queries by what they find in `clips`. Where one encoder is dense and the other deformable, and for points in other
+    frames that the file has not, attention stays new.
     """
     source = initial if isinstance(initial, Source) else read_initial(initial)
     path = source.path
@@ -51,19 +58,31 @@ def load_initial(model: VisTR, initial: Source | Path | str, names: Sequence[str
     shapes = {name: torch_shape(p.name, tuple(p.shape)) for name, p in parameters.items()}
     logger.info("starting from %s (%s)", path, source.kind)
     offered = dict(source.arrays)
+    fresh = {n: to_torch_layout(p.name, p.asnumpy()) for n, p in parameters.items() if _DETR_ONLY.match(n)}
+    as_detr = _stays_a_detr(source, shapes)
+    if as_detr:
+        offered = detr.with_our_mask_head(offered)
     if source.is_whole:
-        fresh = {n: to_torch_layout(p.name, p.asnumpy()) for n, p in parameters.items() if _DETR_ONLY.match(n)}
         offered |= _refitted(source, fresh, model.num_instances, names)
+        if TEMPORAL in offered and TEMPORAL in shapes:
+            offered[TEMPORAL] = fit_frames(offered[TEMPORAL], shapes[TEMPORAL][0])
     kept = {name: value for name, value in offered.items() if _offers(source, name, shapes)}
     promised = {name for name in parameters if _promises(source, name, shapes)} - _new_attention(source, shapes)
     wrong = sorted(name for name in promised if name not in kept or kept[name].shape != shapes[name])
+    wrong += detr.misshapen(offered, model.channels) if as_detr else []
     if wrong:
         raise UserError(f"{path} looks like {source.kind}, but does not fit this network in {shorten(wrong)}")
     taken = {n for n in parameters if n in kept and kept[n].shape == shapes[n]}
-    refuse_not_finite(path, {name: kept[name] for name in taken})
-    for name in taken:
-        parameter = parameters[name]
-        set_value(parameter, from_torch_layout(kept[name], tuple(parameter.shape)))
+    others = set(fresh) & set(offered) if as_detr else set()
+    refuse_not_finite(path, {name: offered[name] for name in taken | others})
+    _set(parameters, {name: kept[name] for name in taken})
+    if as_detr:
+        made = detr.queries_and_classes(model, offered, names, fresh, clips)
+        _set(parameters, made)
+        taken |= set(made)
+    elif source.kind == "a DETR" and not _same_width(source, shapes):
+        settings = f"transformer=detr256 transformer.hidden_dim={source.arrays[_WIDTH].shape[0]}"
+        logger.info("  its width is not this network's: the backbone alone is taken; %s takes all of it", settings)
     if _other_encoder(source, shapes):
         logger.info("  one encoder is dense, the other deformable: its attention starts anew, the rest is taken")
     logger.info("  taken: %d arrays", len(taken))
@@ -72,12 +91,20 @@ def load_initial(model: VisTR, initial: Source | Path | str, names: Sequence[str
             logger.info("  %s: %s", word, shorten(some))
 
 
+def _set(parameters: Mapping[str, Parameter], arrays: Mapping[str, np.ndarray]) -> None:
+    """Give the parameters, by the original's names, these values in the original's layout."""
+    for name, value in arrays.items():
+        set_value(parameters[name], from_torch_layout(value, tuple(parameters[name].shape)))
+
+
 def what_fits(source: Source, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Those of a part's arrays that `load_initial` would put into a network of `shapes`, by the original's names."""
+    """Those of a part's arrays that `load_initial` would use for a network of `shapes`, by the original's names."""
+    as_detr = _stays_a_detr(source, shapes)
+    arrays = detr.with_our_mask_head(source.arrays) if as_detr else source.arrays
     return {
         name: value
-        for name, value in source.arrays.items()
-        if _offers(source, name, shapes) and shapes.get(name) == value.shape
+        for name, value in arrays.items()
+        if (_offers(source, name, shapes) and shapes.get(name) == value.shape) or (as_detr and _DETR_ONLY.match(name))
     }
 
 
@@ -113,16 +140,22 @@ def _new_attention(source: Source, shapes: Mapping[str, tuple[int, ...]]) -> set
     return names if _other_encoder(source, shapes) else {name for name in names if _TEMPORAL.match(name)}
 
 
+def _stays_a_detr(source: Source, shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether a DETR's transformer goes on as what it is: then its queries, classes and mask head mean the same."""
+    return source.kind == "a DETR" and TEMPORAL in shapes and _same_width(source, shapes)
+
+
 def _same_width(source: Source, shapes: dict[str, tuple[int, ...]]) -> bool:
-    width = source.arrays.get("vistr.input_proj.weight")
-    return width is None or width.shape[:1] == shapes["vistr.input_proj.weight"][:1]
+    width = source.arrays.get(_WIDTH)
+    return width is None or width.shape[:1] == shapes[_WIDTH][:1]
 
 
 def _promises(source: Source, name: str, shapes: dict[str, tuple[int, ...]]) -> bool:
     if source.is_backbone or (source.kind == "a DETR" and not _same_width(source, shapes)):
         return name.startswith(BODY)
     if source.kind == "a DETR":
-        return name.startswith((BODY, "vistr.transformer.", "vistr.bbox_embed.", "vistr.input_proj."))
+        parts = (BODY, "vistr.transformer.", "vistr.bbox_embed.", "vistr.input_proj.")
+        return name.startswith(parts) and name != TEMPORAL
     return not _DETR_ONLY.match(name)
 
 

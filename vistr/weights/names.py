@@ -15,6 +15,7 @@ _PREFIXES = (
     ("detector.", "vistr."),
     ("segmenter.", ""),
 )
+TEMPORAL = "vistr.transformer.temporal_embed"  # what tells frames apart where the transformer is DETR's
 _SEGMENTER = ("bbox_attention.", "mask_head.", "insmask_head.")
 _SEQUENCE_HEAD = {"conv1": 0, "gn1": 1, "conv2": 3, "gn2": 4, "conv3": 6, "gn3": 7, "out": 9}
 _FROM_SEQUENCE_HEAD = {str(number): name for name, number in _SEQUENCE_HEAD.items()}

@@ -95,13 +95,14 @@ WRONG = [
     ("dataset.of=[a:shapes,a:ovis]", "a twice", "<name>:<option>"),
     ("dataset.of=[shapes,nope]", "dataset=nope", "ytvis2019"),
     ("dataset.of=[shapes,mix]", "cannot be a mixture", "dataset.of="),
+    ("dataset.of=[a:shape_pictures] dataset.parts.a.categories=coco_to_ovis", "dataset=shape_pictures", "dataset=coco"),
     ("dataset.of=[ovis]", "dataset=ovis", "dataset.parts.ovis.root="),
 ]
 
 
 @pytest.mark.parametrize(("typed", "at_fault", "words"), WRONG, ids=[typed for typed, *_ in WRONG])
 def test_a_mistake_is_one_sentence(typed: str, at_fault: str, words: str) -> None:
-    overrides = ["dataset=mix", typed] if typed.startswith("dataset.of") else [*MIX, typed]
+    overrides = ["dataset=mix", *typed.split()] if typed.startswith("dataset.of") else [*MIX, typed]
     with pytest.raises(UserError) as caught:
         load_run(overrides)
     assert at_fault in str(caught.value)
@@ -158,6 +159,14 @@ def test_parts_are_trained_on_without_what_each_holds_out(tmp_path: Path) -> Non
     assert {name: [video.id for video in some.videos] for name, some in parts.items()} == {"a": [1, 2, 3], "b": [1]}
     assert [video.id for video in judged.videos] == [2, 3]
     assert judged.annotation_file == parts["b"].annotation_file != parts["a"].annotation_file
+
+
+def test_generated_pictures_and_videos_are_of_the_same_categories(tmp_path: Path) -> None:
+    parts = ["dataset=mix", "dataset.of=[pictures:shape_pictures,videos:shapes]", *small("videos", 1, root=tmp_path)]
+    typed = [one for one in small("pictures", 1, root=tmp_path, num_videos=2) if "video_length" not in one]
+    found, judged = training_videos(load_config([*parts, *typed]))
+    assert [len(some.videos) for some in found.values()] == [2, 2]
+    assert [len(video) for video in judged.videos] == [2]
 
 
 def test_categories_that_disagree_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 from PIL import Image
 
 from vistr.data import shapes
+from vistr.data.readers import READERS
+from vistr.data.scenes import CATEGORIES, ShapesVideo, draw_video
 from vistr.data.segmentation import decode, to_rle
-from vistr.data.shapes import CATEGORIES, ShapesVideo, draw_video, write_shapes
+from vistr.data.settings import Dataset
+from vistr.data.shapes import write_shapes
 from vistr.errors import UserError
 
 SIZE = {"num_frames": 12, "height": 96, "width": 160, "max_objects": 3}
@@ -187,6 +191,27 @@ def test_the_frames_on_disk_are_those_drawn(written: Path) -> None:
     for name, frame in zip(video["file_names"], drawn.frames, strict=True):
         image = np.asarray(Image.open(written / "train" / "JPEGImages" / name), float)
         assert np.abs(image - frame).mean() < 4
+
+
+def test_generated_pictures_are_a_coco_dataset_of_other_scenes_with_exact_truth(tmp_path: Path) -> None:
+    dataset = Dataset(name="shape_pictures", root=str(tmp_path), num_videos=5, height=48, width=64, seed=3)
+    pictures = READERS["shape_pictures"].read(dataset, "train")
+    assert [video.file_names for video in pictures.videos] == [(f"{k:012d}.jpg",) for k in range(1, 6)]
+    assert pictures.names == list(CATEGORIES)
+    scene = {"num_frames": 1, "height": 48, "width": 64, "max_objects": 3}
+    for k, video in enumerate(pictures.videos):
+        drawn = draw_video(3, shapes.FIRST_PICTURE + k, **scene)
+        image = np.asarray(Image.open(pictures.image_folder / video.file_names[0]), float)
+        assert np.abs(image - drawn.frames[0]).mean() < 5
+        seen = [(one, mask[0]) for one, mask in zip(drawn.category_ids, drawn.masks, strict=True) if mask.any()]
+        assert [one.category_id for one in video.annotations] == [category for category, _ in seen]
+        for annotation, (_, mask) in zip(video.annotations, seen, strict=True):
+            assert np.array_equal(decode(annotation.segmentations[0]), mask)
+    # The videos of the same seed show none of these scenes, and lie beside them.
+    videos = READERS["shapes"].read(replace(dataset, name="shapes", video_length=1), "train")
+    assert videos.annotation_file.parents[1] != pictures.annotation_file.parents[1]
+    firsts = [(v.image_folder / one.file_names[0]).read_bytes() for v in (videos, pictures) for one in v.videos]
+    assert len(set(firsts)) == 10
 
 
 def test_a_finished_folder_is_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

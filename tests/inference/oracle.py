@@ -15,8 +15,8 @@ from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
 from vistr.data.painting import Place, paint_instance
+from vistr.data.scenes import CATEGORIES
 from vistr.data.segmentation import RLE, area, encode, to_json
-from vistr.data.shapes import CATEGORIES
 from vistr.evaluation.official import evaluate
 from vistr.inference.linking import LinkedFrame, TrackLinker
 from vistr.inference.postprocess import ClipTrack

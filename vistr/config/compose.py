@@ -33,7 +33,7 @@ from vistr.config.run_names import override_key, register_resolvers
 from vistr.config.schema import FOLLOWING, OPTIONS, OVERLAID, POLYMORPHIC, Config
 from vistr.config.search_path import register_studies
 from vistr.config.stored import keep_from_writing, plain_config
-from vistr.data.readers import READERS
+from vistr.data.readers import READERS, is_generated
 from vistr.data.settings import evaluated_part
 from vistr.errors import UserError, shortened
 from vistr.files import CONF
@@ -176,7 +176,7 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
 def _keep_of_dataset(dataset: DictConfig, before: DictConfig) -> None:
     """The settings that another dataset for a checkpoint takes over from the one it was trained on."""
     dataset, before = evaluated_part(dataset), evaluated_part(before)
-    if dataset.name != "shapes":
+    if not is_generated(dataset.name):
         dataset.short_side, dataset.long_side = before.short_side, before.long_side
     if before.split == "valid":
         # A network that was trained elsewhere: nothing here was held out for it.

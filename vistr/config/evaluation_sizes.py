@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from vistr.config.schema import Config
 from vistr.data.buckets import Size, few_sizes
+from vistr.data.readers import is_generated
 from vistr.data.settings import Dataset
 from vistr.models.backbones import BACKBONES, ResNet
 
@@ -41,7 +42,7 @@ def evaluation_size(config: Config) -> EvaluationSize:
     trained = (dataset.short_side, dataset.long_side)
     if dataset.eval_short_side is not None:
         return EvaluationSize(dataset.eval_short_side, dataset.eval_long_side, "dataset.eval_short_side=")
-    if dataset.name == "shapes":
+    if is_generated(dataset.name):
         short, long, rule = *trained, "the size of generated videos"
     elif trained != original_training_size(config.backbone.name):
         short, long, rule = *trained, "the size of training"

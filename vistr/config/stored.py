@@ -19,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from vistr.config.explanations import explain
 from vistr.config.old_keys import migrated
 from vistr.config.schema import POLYMORPHIC, Config, section_class
-from vistr.data.settings import generated_videos
+from vistr.data.readers import READERS, is_generated
+from vistr.data.settings import generated
 from vistr.errors import UserError, shortened
 from vistr.pointers import refuse_stand_in
 
@@ -96,11 +97,12 @@ def keep_from_writing(settings: DictConfig, own: DictConfig, typed: Iterable[str
     parts = settings.dataset.parts.items()
     pixels = 0
     for at, dataset in [("dataset", settings.dataset), *((f"dataset.parts.{name}", part) for name, part in parts)]:
-        if dataset.name != "shapes" or dataset.annotations is not None or {"dataset", at, f"{at}.root"} & typed:
+        if not is_generated(dataset.name) or dataset.annotations is not None or {"dataset", at, f"{at}.root"} & typed:
             continue
-        if dataset.root is None or not are_written(Path(dataset.root), **generated_videos(dataset)):
+        if dataset.root is None or not are_written(Path(dataset.root), **generated(dataset)):
             dataset.root = place
-            pixels += dataset.num_videos * dataset.video_length * dataset.height * dataset.width
+            length = 1 if READERS[dataset.name].pictures else dataset.video_length
+            pixels += dataset.num_videos * length * dataset.height * dataset.width
     if pixels > _MOST_PIXELS:
         asked = f"{shortened(pixels, 20)} pixels of generated videos"
         raise UserError(f"The stored configuration asks for {asked}: name the videos with dataset=.")

@@ -74,18 +74,19 @@ class Generated(Released):
     def read(self, dataset: Dataset, split: str) -> VideoSet:
         """The videos, which are written unless they are there."""
         from vistr.data.layouts import find_layout
-        from vistr.data.settings import generated_videos
+        from vistr.data.settings import generated
         from vistr.data.shapes import write_shapes
         from vistr.data.ytvis import read_ytvis
 
-        folder = write_shapes(Path(str(dataset.root)), **generated_videos(dataset))
+        folder = write_shapes(Path(str(dataset.root)), **generated(dataset))
         return read_ytvis(*find_layout(dataset.name, folder, "train"))
 
 
 class Pictures(Released):
     """COCO instance annotations below dataset.root, or an annotation file and a folder of pictures."""
 
-    splits, pictures = ("train", "valid"), True
+    splits: tuple[str, ...] = ("train", "valid")
+    pictures = True
 
     def require(self, dataset: Dataset) -> None:
         """Raise a UserError where what is read is not named, or not there."""
@@ -107,6 +108,27 @@ class Pictures(Released):
         else:
             files = find_layout(dataset.name, Path(str(dataset.root)), cast("Split", split))
         return read_coco(*files, table, without_objects=split != "train")
+
+
+class GeneratedPictures(Pictures):
+    """Pictures of shapes with exact truth, generated below dataset.root as a COCO dataset."""
+
+    splits, writes = ("train",), True
+
+    def require(self, dataset: Dataset) -> None:
+        """Raise a UserError where files are named: they are generated."""
+        if is_named(dataset) or dataset.categories is not None:
+            raise UserError("dataset=shape_pictures generates its pictures: read files with dataset=coco.")
+
+    def read(self, dataset: Dataset, split: str) -> VideoSet:
+        """Every picture as a video of one frame; they are written unless they are there."""
+        from vistr.data.coco import read_coco
+        from vistr.data.layouts import find_layout
+        from vistr.data.settings import generated
+        from vistr.data.shapes import write_shapes
+
+        folder = write_shapes(Path(str(dataset.root)), **generated(dataset))
+        return read_coco(*find_layout("coco", folder, "train"))
 
 
 class Mixed(Released):
@@ -144,6 +166,7 @@ class Mixed(Released):
 
 READERS: dict[str, Released] = {
     "shapes": Generated(),
+    "shape_pictures": GeneratedPictures(),
     "ytvis2019": Released(),
     "ytvis2021": Released(),
     "ovis": Released(),
@@ -152,6 +175,11 @@ READERS: dict[str, Released] = {
     "mix": Mixed(),
 }
 """Every dataset by the name of its option; conf/dataset/<name>.yaml says what it sets."""
+
+
+def is_generated(name: str) -> bool:
+    """Whether the videos or pictures of a dataset are generated."""
+    return name in READERS and READERS[name].writes
 
 
 def is_named(dataset: Dataset) -> bool:

@@ -61,8 +61,8 @@ class Dataset:
     augmentation: Augmentation = field(default_factory=Augmentation)
     # dataset=coco: the table of categories, of conf/dataset/categories or a file of your own; null: COCO's own 80.
     categories: str | None = knob(None, path="table")
-    # From here on: dataset=shapes alone.
-    num_videos: int = knob(16, at_least=1)
+    # From here on: dataset=shapes and dataset=shape_pictures alone.
+    num_videos: int = knob(16, at_least=1)  # or pictures
     video_length: int = knob(24, at_least=1)  # frames
     height: int = knob(96, at_least=1)  # pixels
     width: int = knob(160, at_least=1)
@@ -108,8 +108,8 @@ def evaluated_part(dataset: Any) -> Any:
     return parts[dataset.evaluated if dataset.evaluated in list(parts) else list(parts)[-1]]
 
 
-def generated_videos(dataset: Dataset) -> dict[str, int]:
-    """The settings of `dataset=shapes` that say which videos are generated, as `write_shapes` takes them."""
+def generated(dataset: Dataset) -> dict[str, Any]:
+    """The settings of generated videos or pictures that say which are generated, as `write_shapes` takes them."""
     return {
         "num_videos": dataset.num_videos,
         "num_frames": dataset.video_length,
@@ -117,4 +117,5 @@ def generated_videos(dataset: Dataset) -> dict[str, int]:
         "width": dataset.width,
         "max_objects": dataset.max_objects,
         "seed": dataset.seed,
+        "pictures": dataset.name == "shape_pictures",
     }

@@ -1,11 +1,10 @@
-"""An endless series of generated videos with exact masks, drawn and written as a YouTube-VIS dataset."""
+"""Generated videos written as a YouTube-VIS dataset, and generated pictures as a COCO dataset."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,143 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vistr.data.painting import Place, paint_background, paint_instance
+from vistr.data.scenes import CATEGORIES, draw_video
 from vistr.data.segmentation import encode, to_json
 from vistr.errors import UserError
 from vistr.files import working_folder
 
-CATEGORIES = ("circle", "square", "triangle", "star", "ring", "cross")
-# Each category has its own colour as well as its own shape, as things in the world do: a network that starts from
-# nothing learns to name them within minutes.
-COLORS = (
-    (226, 44, 52),
-    (38, 92, 232),
-    (252, 208, 24),
-    (46, 168, 66),
-    (240, 84, 168),
-    (24, 186, 204),
-)
 MARKER = "shapes.json"
 LEAST = {"num_videos": 1, "num_frames": 1, "height": 32, "width": 32, "max_objects": 1, "seed": 0}
 SERIES = 2  # raised whenever the drawing changes, so that folders of an older series are drawn anew
-
-
-@dataclass(frozen=True)
-class ShapesVideo:
-    """A generated video: frames [T, H, W, 3], masks [N, T, H, W], category ids (1..6) of its N instances."""
-
-    frames: NDArray[np.uint8]
-    masks: NDArray[np.bool_]
-    category_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Trip:
-    """When an instance leaves the picture, in fractions of the video: sets out, is gone, turns, is back."""
-
-    start: float
-    gone: float
-    turn: float
-    back: float
-
-    def distance(self, time: float) -> float:
-        """How far out it is at `time`: 0 on its usual path, 1 outside the picture."""
-        out = np.clip((time - self.start) / (self.gone - self.start), 0, 1)
-        back = np.clip((time - self.turn) / (self.back - self.turn), 0, 1)
-        return float(out * out * (3 - 2 * out) - back * back * (3 - 2 * back))
-
-
-@dataclass(frozen=True)
-class _Instance:
-    category_id: int
-    color: NDArray[np.float32]
-    radius: float
-    position: tuple[float, float]
-    velocity: tuple[float, float]
-    angle: float
-    spin: float
-    pulse: float
-    trip: _Trip | None
-
-    def place(self, frame: int, num_frames: int, height: int, width: int) -> Place:
-        radius = float(self.radius * (1 + 0.1 * np.sin(self.pulse + 0.45 * frame)))
-        x = _bounce(self.position[0] + frame * self.velocity[0], radius, width - radius)
-        y = _bounce(self.position[1] + frame * self.velocity[1], radius, height - radius)
-        if self.trip is not None:
-            outside = -1.4 * radius if self.velocity[0] < 0 else width + 1.4 * radius
-            x += self.trip.distance(frame / (num_frames - 1)) * (outside - x)
-        return Place(x, y, radius, self.angle + frame * self.spin)
-
-
-def _bounce(value: float, low: float, high: float) -> float:
-    """Reflects `value` between two walls; the middle where they leave no room."""
-    span = high - low
-    if span <= 0:
-        return (low + high) / 2
-    return low + span - abs(span - (value - low) % (2 * span))
-
-
-def _make_trip(rng: np.random.Generator, num_frames: int) -> _Trip | None:
-    """For some instances a trip out of the picture and back, away for at least one frame."""
-    if num_frames < 4 or rng.random() > 0.35:
-        return None
-    away = max(rng.uniform(0.15, 0.35), 1.01 / (num_frames - 1))
-    start = rng.uniform(0.02, 0.44 - away)
-    return _Trip(start, start + 0.25, start + 0.25 + away, start + 0.5 + away)
-
-
-def _make_instances(
-    rng: np.random.Generator, num_frames: int, height: int, width: int, max_objects: int
-) -> list[_Instance]:
-    """Who is in a video, farthest first."""
-    instances = []
-    for _ in range(int(rng.integers(1, max_objects + 1))):
-        category_id = int(rng.integers(1, len(CATEGORIES) + 1))
-        color = np.array(COLORS[category_id - 1], np.float32) * np.float32(rng.uniform(0.8, 1.0))
-        direction, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0.015, 0.05) * height
-        instances.append(
-            _Instance(
-                category_id=category_id,
-                color=np.clip(color + rng.uniform(-10, 10, 3), 0, 255).astype(np.float32),
-                radius=min(height, width) * rng.uniform(0.15, 0.195),
-                position=(rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height),
-                velocity=(speed * np.cos(direction), speed * np.sin(direction)),
-                angle=rng.uniform(-0.45, 0.45),
-                spin=rng.uniform(-0.06, 0.06),
-                pulse=rng.uniform(0, 2 * np.pi),
-                trip=_make_trip(rng, num_frames),
-            )
-        )
-    return instances
-
-
-def draw_video(seed: int, index: int, *, num_frames: int, height: int, width: int, max_objects: int) -> ShapesVideo:
-    """Draws video `index` of series `seed`: 1 to `max_objects` shapes that move, overlap, leave and return.
-
-    A pixel belongs to the nearest instance that covers at least half of it. The same arguments give the same
-    video; there is one for every index from 0 on.
-    """
-    rng = np.random.default_rng([seed, index])
-    instances = _make_instances(rng, num_frames, height, width, max_objects)
-    margin = round(0.15 * height)
-    background = paint_background(rng, height + 2 * margin, width + 2 * margin, scale=height)
-    camera, pan = rng.uniform(0, 2 * margin, 2), rng.uniform(-0.012, 0.012, 2) * height
-
-    frames = np.empty((num_frames, height, width, 3), np.uint8)
-    masks = np.zeros((len(instances), num_frames, height, width), bool)
-    for frame in range(num_frames):
-        left, top = (_bounce(float(value), 0, 2 * margin) for value in camera + frame * pan)
-        view = background.transform(
-            (width, height), Image.Transform.AFFINE, (1, 0, left, 0, 1, top), Image.Resampling.BILINEAR
-        )
-        canvas = np.array(view, np.float32)
-        for k, instance in enumerate(instances):
-            place = instance.place(frame, num_frames, height, width)
-            covered = paint_instance(canvas, CATEGORIES[instance.category_id - 1], instance.color, place)
-            masks[:k, frame] &= ~covered
-            masks[k, frame] = covered
-        frames[frame] = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
-    return ShapesVideo(frames, masks, tuple(instance.category_id for instance in instances))
+# Pictures are drawn from this index of the series on, so that none shows the scene of a video.
+FIRST_PICTURE = 1_000_000
 
 
 def _box(mask: NDArray[np.bool_]) -> list[int]:
@@ -208,13 +80,42 @@ def _write_dataset(folder: Path, settings: dict[str, int]) -> None:
     (folder / MARKER).write_text(json.dumps(settings))
 
 
-def _settings(*values: int) -> dict[str, int]:
-    """The settings that a folder of generated videos was made with, as its marker says."""
-    return {**dict(zip(LEAST, values, strict=True)), "series": SERIES}
+def _write_pictures(folder: Path, settings: dict[str, int]) -> None:
+    drawing = {key: settings[key] for key in ("num_frames", "height", "width", "max_objects")}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    (folder / "train2017").mkdir()
+    for index in range(settings["num_videos"]):
+        drawn = draw_video(settings["seed"], FIRST_PICTURE + index, **drawing)
+        name = f"{index + 1:012d}.jpg"
+        Image.fromarray(drawn.frames[0]).save(folder / "train2017" / name, quality=92, subsampling=0)
+        image = {"id": index + 1, "width": settings["width"], "height": settings["height"], "file_name": name}
+        images.append(image)
+        for (mask,), category_id in zip(drawn.masks, drawn.category_ids, strict=True):
+            if mask.any():
+                entry = {"id": len(annotations) + 1, "image_id": image["id"], "category_id": category_id, "iscrowd": 0}
+                shape = {"segmentation": to_json(encode(mask)), "bbox": _box(mask), "area": int(mask.sum())}
+                annotations.append({**entry, **shape})
+    content = {
+        "info": {"description": "pictures of shapes, generated by vistr.data.shapes", **settings},
+        "categories": [{"id": k, "name": name} for k, name in enumerate(CATEGORIES, start=1)],
+        "images": images,
+        "annotations": annotations,
+    }
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
+    (folder / MARKER).write_text(json.dumps(settings))
+
+
+def _settings(*values: int, pictures: bool) -> dict[str, int]:
+    """The settings that a folder of generated videos or pictures was made with, as its marker says."""
+    settings = {**dict(zip(LEAST, values, strict=True)), "series": SERIES}
+    return {**settings, "num_frames": 1, "pictures": 1} if pictures else settings
 
 
 def _folder_name(settings: dict[str, int]) -> str:
-    return "{num_videos}x{num_frames}_{height}x{width}_max{max_objects}_seed{seed}".format_map(settings)
+    what = "{num_videos}pictures" if "pictures" in settings else "{num_videos}x{num_frames}"
+    return (what + "_{height}x{width}_max{max_objects}_seed{seed}").format_map(settings)
 
 
 def _is_finished(folder: Path, settings: dict[str, int]) -> bool:
@@ -225,24 +126,42 @@ def _is_finished(folder: Path, settings: dict[str, int]) -> bool:
 
 
 def are_written(
-    root: Path, *, num_videos: int, num_frames: int, height: int, width: int, max_objects: int, seed: int
+    root: Path,
+    *,
+    num_videos: int,
+    num_frames: int,
+    height: int,
+    width: int,
+    max_objects: int,
+    seed: int,
+    pictures: bool = False,
 ) -> bool:
     """Whether `write_shapes` would find these videos below `root`, and write nothing."""
-    settings = _settings(num_videos, num_frames, height, width, max_objects, seed)
+    settings = _settings(num_videos, num_frames, height, width, max_objects, seed, pictures=pictures)
     return _is_finished(root / _folder_name(settings), settings)
 
 
 def write_shapes(
-    root: Path, *, num_videos: int, num_frames: int, height: int, width: int, max_objects: int, seed: int
+    root: Path,
+    *,
+    num_videos: int,
+    num_frames: int,
+    height: int,
+    width: int,
+    max_objects: int,
+    seed: int,
+    pictures: bool = False,
 ) -> Path:
     """Writes the first videos of series `seed` (`draw_video`) as a YouTube-VIS dataset; returns its folder.
 
     Every choice of settings has its own folder below `root`, named after them, which holds
-    `train/JPEGImages/<video>/<frame>.jpg` and `annotations/instances_train_sub.json`. It appears all at once
-    when it is complete: a finished folder is reused, one without its marker is written anew, and several
-    processes may ask for the same one. Raises UserError for a number out of range, or a root that cannot be written.
+    `train/JPEGImages/<video>/<frame>.jpg` and `annotations/instances_train_sub.json`. With `pictures` it holds as many
+    single frames of other scenes as a COCO dataset, `train2017/<picture>.jpg` and
+    `annotations/instances_train2017.json`; `num_frames` does not count then. It appears all at once when it is
+    complete: a finished folder is reused, one without its marker is written anew, and several processes may ask for
+    the same one. Raises UserError for a number out of range, or a root that cannot be written.
     """
-    settings = _settings(num_videos, num_frames, height, width, max_objects, seed)
+    settings = _settings(num_videos, num_frames, height, width, max_objects, seed, pictures=pictures)
     for key, value in LEAST.items():
         if settings[key] < value:
             raise UserError(f"Generated videos need {key} of at least {value}, but it is {settings[key]}.")
@@ -254,7 +173,7 @@ def write_shapes(
         with working_folder(".unfinished-", root) as temporary:
             complete = temporary / folder.name
             complete.mkdir()
-            _write_dataset(complete, settings)
+            (_write_pictures if pictures else _write_dataset)(complete, settings)
             if not _is_finished(folder, settings):  # another process may have been quicker
                 shutil.rmtree(folder, ignore_errors=True)
                 os.rename(complete, folder)

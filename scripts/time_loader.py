@@ -1,7 +1,8 @@
 """Frames a second that one core loads: `python -m scripts.time_loader [--height 720] [--objects 2]`.
 
-Made-up videos with JPEG frames of a camera's size in bytes; clips of 36 frames, with the paper's augmentation and only
-resized as in evaluation. With PYTHONPATH set to another checkout, that one's loader is timed.
+Made-up videos with JPEG frames of a camera's size in bytes; clips of 36 frames, with the paper's augmentation, only
+resized as in evaluation, and made of single pictures, the videos' frames. With PYTHONPATH set to another checkout, that
+one's loader is timed.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import json
 import tempfile
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from vistr.data.clip_sources import VideoClips
+from vistr.data.clip_sources import ClipSource, VideoClips
 from vistr.data.loader import ClipLoader
-from vistr.data.settings import Augmentation
-from vistr.data.videos import VideoSet
+from vistr.data.picture_clips import PictureClips
+from vistr.data.settings import Augmentation, Motion
+from vistr.data.videos import Annotation, Video, VideoSet
 from vistr.data.ytvis import read_ytvis
 
 NUM_FRAMES, VIDEO_LENGTH = 36, 40
@@ -63,16 +67,22 @@ def write_video(folder: Path, height: int, width: int, num_objects: int) -> Vide
     return read_ytvis(folder / "train.json", folder)
 
 
-def frames_a_second(videos: VideoSet, augmentation: Augmentation | None, num_clips: int) -> tuple[float, float]:
+def as_pictures(videos: VideoSet) -> VideoSet:
+    """Every frame of the videos as a picture."""
+    pictures = [
+        Video(frame, video.height, video.width, (name,), tuple(_in_frame(one, frame) for one in video.annotations))
+        for video in videos.videos
+        for frame, name in enumerate(video.file_names)
+    ]
+    return replace(videos, videos=tuple(pictures))
+
+
+def _in_frame(one: Annotation, frame: int) -> Annotation:
+    return replace(one, segmentations=(one.segmentations[frame],), boxes=(one.boxes[frame],), areas=(one.areas[frame],))
+
+
+def frames_a_second(clips: ClipSource, num_clips: int) -> tuple[float, float]:
     """Frames a second of the clock, and of the processor's time, of one thread."""
-    clips = VideoClips(
-        videos,
-        num_frames=NUM_FRAMES,
-        augmentation=augmentation,
-        short_side=300,
-        long_side=540,
-        size_divisor=32,
-    )
     loader = ClipLoader(clips, batch_size=1, seed=0, num_workers=0, shuffle=True)
     with closing(loader.epoch(0)) as batches:
         next(batches)
@@ -95,8 +105,16 @@ def main() -> None:
         videos = write_video(Path(folder), height, width, options.objects)
         size = (Path(folder) / videos.videos[0].file_names[0]).stat().st_size
         print(f"frames of {width}x{height}, {size / 1000:.0f} kB each, {options.objects} objects")
-        for name, augmentation in (("the paper's augmentation", Augmentation()), ("resized only", None)):
-            clock, busy = frames_a_second(videos, augmentation, options.clips)
+        settings: dict[str, Any] = {"num_frames": NUM_FRAMES, "short_side": 300, "long_side": 540, "size_divisor": 32}
+        kinds: dict[str, ClipSource] = {
+            "the paper's augmentation": VideoClips(videos, augmentation=Augmentation(), **settings),
+            "resized only": VideoClips(videos, augmentation=None, **settings),
+            "of single pictures": PictureClips(
+                as_pictures(videos), augmentation=Augmentation(), motion=Motion(), **settings
+            ),
+        }
+        for name, clips in kinds.items():
+            clock, busy = frames_a_second(clips, options.clips)
             print(f"{name}: {clock:.1f} frames/s, {busy:.1f} per second of a core")
 
 

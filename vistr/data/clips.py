@@ -18,6 +18,9 @@ class ClipTargets:
     `size` (height, width); valid [N, T]; masks [N, T, H, W] 0 or 1 at the padded size of the network's input.
     `frames` are the clip's frame numbers in the video, `original_size` the video's (height, width), `source` the part
     of a mixture it is of.
+
+    `outside` [T, H, W] is True where a frame shows nothing of a picture that moves: no mask is judged there.
+    `ignored` [M, T, 4] are boxes of objects that are not to be found, nor taught to be nothing; 0 where one is absent.
     """
 
     labels: NDArray[np.int64]
@@ -29,6 +32,8 @@ class ClipTargets:
     size: tuple[int, int]
     original_size: tuple[int, int]
     source: str = ""
+    outside: NDArray[np.bool_] | None = None
+    ignored: NDArray[np.float32] | None = None
 
 
 @dataclass

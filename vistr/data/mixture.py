@@ -34,6 +34,7 @@ class Mixture(ClipSource):
         self.counts = shares(ratios or sizes, sum(sizes) if epoch_clips is None else epoch_clips)
         self.starts = np.cumsum([0, *self.counts])
         self.sizes = tuple(dict.fromkeys(size for part in self.parts for size in part.sizes))
+        self.marks_outside = any(part.marks_outside for part in self.parts)
         self._order = lru_cache(maxsize=2 * len(self.parts))(self._draw_order)
 
     def __len__(self) -> int:
@@ -50,6 +51,9 @@ class Mixture(ClipSource):
         part, number = self.place(clip, epoch)
         frames, targets = self.parts[part].load(number, epoch, rng)
         targets.source = self.names[part]
+        if self.marks_outside and targets.outside is None:
+            # Training is compiled for targets that have it or for those that have not.
+            targets.outside = np.zeros(frames.shape[:3], bool)
         return frames, targets
 
     def place(self, clip: int, epoch: int) -> tuple[int, int]:

@@ -86,7 +86,7 @@ def load_targets(
             masks.append(object_masks)
     count, length = len(labels), len(frames)
     kept = np.array(valid, np.bool_).reshape(count, length)
-    relative = _centred(np.array(boxes, np.float64).reshape(count, length, 4), height, width)
+    relative = centred(np.array(boxes, np.float64).reshape(count, length, 4), height, width)
     return ClipTargets(
         labels=np.array(labels, np.int64),
         boxes=np.where(kept[..., None], relative, 0).astype(np.float32),
@@ -119,6 +119,8 @@ def collate(clips: Sequence[tuple[NDArray[np.uint8], ClipTargets]]) -> Batch:
     for index, (_, targets) in enumerate(clips):
         padding[index, :, : targets.size[0], : targets.size[1]] = False
         targets.masks = _grown(targets.masks, (*targets.masks.shape[:2], height, width))
+        if targets.outside is not None:
+            targets.outside = _grown(targets.outside, (length, height, width))
     grown = [_grown(frames, (length, height, width, 3)) for frames, _ in clips]
     # A batch of one is passed on as it is: the copy would cost the training loop 20 ms.
     frames = grown[0][None] if len(grown) == 1 else np.stack(grown)
@@ -191,7 +193,7 @@ def _clip_boxes(
     return boxes
 
 
-def _centred(corners: FloatArray, height: int, width: int) -> FloatArray:
+def centred(corners: FloatArray, height: int, width: int) -> FloatArray:
     """(left, top, right, bottom) in pixels to (centre x, centre y, width, height) in [0, 1]."""
     near, far = corners[..., :2], corners[..., 2:]
     boxes: FloatArray = np.concatenate([(near + far) / 2, far - near], axis=-1)

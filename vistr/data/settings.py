@@ -34,6 +34,18 @@ class Augmentation:
 
 
 @dataclass
+class Motion:
+    """How a picture moves in the clip made of it; each value goes evenly from one that is drawn to another."""
+
+    rotation: float = knob(15.0, at_least=0, at_most=180)  # degrees to either side
+    zoom: float = knob(1.3, at_least=1, at_most=4)  # the largest change in size over a clip
+    shift: float = knob(0.1, at_least=0, less_than=1)  # how far the crop may leave the picture, share of its side
+    # Probability that an object of another picture is pasted over the clip, and is one of its objects.
+    occlusion: float = knob(0.0, at_least=0, at_most=1)
+    max_objects: int = knob(20, at_least=1)  # the smaller ones beyond are ignored
+
+
+@dataclass
 class Dataset:
     """Where the videos are, which of them are held out, and how clips are cut from them."""
 
@@ -59,8 +71,9 @@ class Dataset:
     clip_overlap: float = knob(0.5, at_least=0, less_than=1)  # long videos: share of a clip that the next sees again,
     clip_min_iou: float = knob(0.3, at_least=0, at_most=1)  # and on it, the least IoU of masks that are joined
     augmentation: Augmentation = field(default_factory=Augmentation)
-    # dataset=coco: the table of categories, of conf/dataset/categories or a file of your own; null: COCO's own 80.
+    # dataset=coco and dataset=shape_pictures alone: a table of conf/dataset/categories, or a file of your own; null: COCO's own 80 categories.
     categories: str | None = knob(None, path="table")
+    motion: Motion = field(default_factory=Motion)
     # From here on: dataset=shapes and dataset=shape_pictures alone.
     num_videos: int = knob(16, at_least=1)  # or pictures
     video_length: int = knob(24, at_least=1)  # frames

@@ -162,14 +162,15 @@ def draw_steps(
         if augmentation.photometric:
             steps.append(Distort(tuple(draw_distortion(rng) for _ in range(num_frames))))
         if augmentation.crop_resize_short:
-            crop = _draw_crop(augmentation, size, rng)
+            crop = draw_crop(augmentation, size, rng)
             steps.append(crop)
             size = (crop.height, crop.width)
     steps.append(Resize(size, resized(*size, short_side, long_side)))
     return steps
 
 
-def _draw_crop(augmentation: Augmentation, size: tuple[int, int], rng: np.random.Generator) -> ResizedCrop:
+def draw_crop(augmentation: Augmentation, size: tuple[int, int], rng: np.random.Generator) -> ResizedCrop:
+    """A random part of a frame of `size` (height, width)."""
     after = resized(*size, int(rng.choice(augmentation.crop_resize_short)))
 
     def length(side: int) -> int:

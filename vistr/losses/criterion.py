@@ -137,7 +137,7 @@ def mask_losses(
     """Every mask loss of every image: `[K, T, h, w] -> [K, T]` each, in the order of MASK_LOSSES.
 
     `masks` are logits, enlarged bilinearly to the targets' size `[K, T, H, W]`. What lies within `sizes [K, 2]`, in the
-    targets' pixels, counts.
+    targets' pixels, counts. Of targets in int8 pixels of -1 do not.
     """
     k, num_frames, height, width = targets.shape
     maps = masks.reshape(k * num_frames, *masks.shape[2:])
@@ -146,6 +146,12 @@ def mask_losses(
     num_pixels = height * width if sizes is None else ops.tile(sizes[:, :1] * sizes[:, 1:], (1, num_frames)).reshape(-1)
     x = maps.reshape(k * num_frames, -1)
     y = targets.reshape(k * num_frames, -1).astype(ms.float32)
+    if targets.dtype == ms.int8:
+        judged = ops.greater_equal(y, 0).astype(ms.float32)
+        if inside is not None:
+            judged = judged.reshape(k, num_frames, -1) * inside.reshape(k, 1, -1)
+        inside, y = ops.stop_gradient(judged.reshape(-1, height, width)), ops.relu(y)
+        num_pixels = ops.maximum(row_sums(inside.reshape(k * num_frames, -1), None, sums_natively), 1)
     probability = ops.sigmoid(x)
     losses: tuple[Tensor, ...] = ()
     for loss in MASK_LOSSES.values():

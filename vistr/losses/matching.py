@@ -40,14 +40,14 @@ def match_sequences(logits: np.ndarray, boxes: np.ndarray, targets: ClipTargets,
     class_cost = -probabilities[frames[None, :], :, labels].mean(1).T
     predicted = boxes.reshape(num_frames, num_slots, 4).transpose(1, 0, 2)[:, None]
     box_cost = np.abs(predicted - targets.boxes[None]).mean((2, 3))
-    iou_cost = -_iou(predicted, targets.boxes[None]).mean(2)
+    iou_cost = -box_iou(predicted, targets.boxes[None]).mean(2)
     cost = costs.class_cost * class_cost + costs.box_cost * box_cost + costs.iou_cost * iou_cost
     # Outputs that are not numbers match anyhow: their loss is none either, and that is what training reports.
     slots, objects = linear_sum_assignment(np.nan_to_num(cost))
     return Match(slots, objects)
 
 
-def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Plain IoU pair by pair, `[..., 4]` (cx, cy, w, h) each."""
     low = np.maximum(boxes[..., :2] - boxes[..., 2:] / 2, others[..., :2] - others[..., 2:] / 2)
     high = np.minimum(boxes[..., :2] + boxes[..., 2:] / 2, others[..., :2] + others[..., 2:] / 2)

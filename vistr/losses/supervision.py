@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vistr.data.clips import Batch, ClipTargets
+from vistr.losses.ignored import finds_ignored
 from vistr.losses.matching import Match, match_sequences
 from vistr.losses.settings import Loss
 from vistr.models.vistr import image_rows
@@ -31,7 +32,7 @@ class Supervision(NamedTuple):
     frame_rows: np.ndarray
     """int32 `[K, T]`: its frame."""
     masks: np.ndarray
-    """uint8 `[K, T, H, W]`."""
+    """uint8 `[K, T, H, W]`; int8 where clips have pixels that are not judged: these are -1."""
     mask_weights: np.ndarray
     """float32 `[K, T]`: 1 / number of boxes where the object is seen, else 0."""
 
@@ -119,6 +120,7 @@ def supervise(
     classes = np.full((num_layers, batch, num_queries), num_logits - 1, np.int32)
     target_boxes = np.full((num_layers, batch, num_queries, 4), 0.5, np.float32)
     seen = np.zeros((num_layers, batch, num_queries), np.float32)
+    ignored = np.zeros((num_layers, batch, num_queries), bool)
     matches: list[Match] = []
     for layer in range(num_layers):
         matches = [match_sequences(logits[layer, b], boxes[layer, b], t, loss) for b, t in enumerate(targets)]
@@ -129,8 +131,11 @@ def supervise(
                 classes[layer, b, queries] = target.labels[instance]
                 target_boxes[layer, b, queries] = target.boxes[instance, frames]
                 seen[layer, b, queries] = 1
+            if target.ignored is not None:
+                ignored[layer, b] = finds_ignored(boxes[layer, b], match.slots, target.boxes, target.ignored)
     weights = np.where(classes == num_logits - 1, np.float32(loss.no_object_weight), np.float32(1))
     total = weights.sum((1, 2), keepdims=True) if normalisers.class_weight is None else normalisers.class_weight
+    weights[ignored] = 0
     query_rows, frame_rows, masks, mask_weights = _sequences(matches, targets, num_instances)
     num_boxes = np.float32(normalisers.num_boxes)
     return Supervision(
@@ -152,13 +157,16 @@ def _sequences(
     num_frames, height, width = targets[0].masks.shape[1:]
     size = max(1, sum(len(m.slots) for m in matches))
     sequences = np.zeros(size, int)
-    masks = np.zeros((size, num_frames, height, width), np.uint8)
+    are_marked = any(target.outside is not None for target in targets)
+    masks = np.zeros((size, num_frames, height, width), np.int8 if are_marked else np.uint8)
     seen = np.zeros((size, num_frames), np.float32)
     k = 0
     for b, (match, target) in enumerate(zip(matches, targets, strict=True)):
         for slot, instance in zip(match.slots, match.objects, strict=True):
             sequences[k] = b * num_instances + slot
             masks[k] = target.masks[instance]
+            if target.outside is not None:
+                masks[k, target.outside] = -1
             seen[k] = target.valid[instance]
             k += 1
     return (*image_rows(sequences, num_frames, num_instances), masks, seen)

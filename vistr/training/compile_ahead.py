@@ -19,6 +19,7 @@ from vistr.config import Config
 from vistr.config.compose import from_dict, to_dict
 from vistr.data.buckets import Size
 from vistr.data.clips import Batch, ClipTargets
+from vistr.data.readers import reader_of
 from vistr.layers.dropout import step_noise
 from vistr.losses.supervision import bucket, buckets
 from vistr.models.build import build_model, graph_cache
@@ -88,7 +89,7 @@ def compile_ahead(config: Config, num_categories: int, ask: Callable[[], Sequenc
     if cache is None or (device == "CPU" and layers < MIN_LAYERS) or not is_writable(cache.folder):
         return None
     optimizer = config.optimizer
-    settings = (config.num_frames, optimizer.weight_decay, config.transformer.dropout > 0)
+    settings = (config.num_frames, optimizer.weight_decay, config.transformer.dropout > 0, moves(config))
     asked = [replace(work, sums=work.update and parallel.num_ranks() > 1) for work in ask()]
     notes = {work: cache.folder / digest("compiled", work, *settings) for work in asked}
     works = [work for work, note in notes.items() if not note.exists()]
@@ -142,7 +143,10 @@ def compile_work(request: dict[str, Any], _: Path) -> dict[str, Any]:
         if work.update:
             compile_update(config, model, step, sums=work.sums)
         for num_objects in work.objects:
-            step(empty_batch(work.clips, *size, num_objects), step_noise(config.transformer.dropout, 0, 0))
+            step(
+                empty_batch(work.clips, *size, num_objects, marks=moves(config)),
+                step_noise(config.transformer.dropout, 0, 0),
+            )
     if work.inference:
         batch = empty_batch(1, *size, 0)
         model(batch.frames, batch.padding)
@@ -160,8 +164,13 @@ def compile_update(config: Config, model: VisTR, step: TrainingStep, *, sums: bo
         moment.assign_value(Tensor(np.zeros(1, np.float32)))
 
 
-def empty_batch(clips: int, frames: int, height: int, width: int, num_objects: int) -> Batch:
-    """Black clips of one size that share the objects as evenly as can be."""
+def moves(config: Config) -> bool:
+    """Whether any clips are made of pictures, so that targets mark the pixels outside these."""
+    return any(reader_of(part).pictures for part in config.dataset.by_name.values())
+
+
+def empty_batch(clips: int, frames: int, height: int, width: int, num_objects: int, *, marks: bool = False) -> Batch:
+    """Black clips of one size that share the objects as evenly as can be; `marks`: with pixels marked as outside."""
 
     def target(clip: int) -> ClipTargets:
         count = (num_objects + clip) // clips
@@ -174,6 +183,7 @@ def empty_batch(clips: int, frames: int, height: int, width: int, num_objects: i
             frames=list(range(frames)),
             size=(height, width),
             original_size=(height, width),
+            outside=np.zeros((frames, height, width), bool) if marks else None,
         )
 
     images = np.zeros((clips, frames, height, width, 3), np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
+from typing import Any
 
 from vistr.config import Config
 from vistr.config.evaluation_sizes import clip_sizes
@@ -12,6 +13,8 @@ from vistr.data.clip_sources import ClipSource, VideoClips
 from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
 from vistr.data.mixture import Mixture
+from vistr.data.picture_clips import PictureClips
+from vistr.data.readers import reader_of
 from vistr.data.settings import Dataset
 from vistr.data.videos import VideoSet
 from vistr.models.vistr import VisTR
@@ -53,16 +56,18 @@ def make_loader(
 
 
 def clips_of(config: Config, dataset: Dataset, videos: VideoSet) -> ClipSource:
-    """The clips of a dataset's training videos, augmented as it says."""
-    return VideoClips(
-        videos,
-        num_frames=config.num_frames,
-        augmentation=dataset.augmentation,
-        short_side=dataset.short_side,
-        long_side=dataset.long_side,
-        size_divisor=dataset.size_divisor,
-        sizes=clip_sizes(config, dataset),
-    )
+    """The clips of a dataset's training videos, or those made of its pictures, augmented as it says."""
+    settings: dict[str, Any] = {
+        "num_frames": config.num_frames,
+        "augmentation": dataset.augmentation,
+        "short_side": dataset.short_side,
+        "long_side": dataset.long_side,
+        "size_divisor": dataset.size_divisor,
+        "sizes": clip_sizes(config, dataset),
+    }
+    if reader_of(dataset).pictures:
+        return PictureClips(videos, motion=dataset.motion, **settings)
+    return VideoClips(videos, **settings)
 
 
 def first_batch(loader: ClipLoader) -> Batch:

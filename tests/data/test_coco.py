@@ -226,10 +226,10 @@ def test_the_layouts_that_coco_is_unpacked_into_are_found(
         for number in (1, 2, 3):
             Image.new("RGB", (WIDTH, HEIGHT)).save(folder / f"{number:04d}.jpg")
     config = load_config(["dataset=coco", f"dataset.root={tmp_path}", "dataset.categories=coco_to_ytvis2019"])
-    assert [len(open_split(config, split).videos) for split in ("train", "valid")] == [2, 3]
+    assert [len(open_split(config.dataset, split).videos) for split in ("train", "valid")] == [2, 3]
     Image.new("RGB", (WIDTH, 9)).save(folder / "0002.jpg")
     with pytest.raises(UserError, match=r"0002.jpg \(video 2, frame 0\) is 40x9, .* says 40x30"):
-        open_split(config, "valid")
+        open_split(config.dataset, "valid")
     (folder / "0002.jpg").unlink()
     with pytest.raises(UserError, match=r"names images that do not exist: .*0002\.jpg"):
-        open_split(config, "valid")
+        open_split(config.dataset, "valid")

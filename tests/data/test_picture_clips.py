@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from vistr.data.category_tables import CategoryTable
-from vistr.data.clip_sources import Clip
+from vistr.data.clip_sources import Clip, VideoClips
 from vistr.data.coco import read_coco
 from vistr.data.loader import ClipLoader
+from vistr.data.mixture import Mixture
 from vistr.data.picture_clips import OUTSIDE, PictureClips
 from vistr.data.samples import load_frames
 from vistr.data.segmentation import encode, to_json
@@ -229,3 +230,16 @@ def test_batches_are_the_same_whatever_the_workers_and_go_on_where_they_stopped(
             for targets, theirs in zip(one.targets, same.targets, strict=True):
                 np.testing.assert_array_equal(targets.masks, theirs.masks)
                 assert targets.outside.shape == one.frames.shape[1:4]
+
+
+def test_in_a_mixture_clips_of_videos_have_targets_of_the_same_kind(pictures: Any) -> None:
+    videos = pictures()
+    plain = VideoClips(
+        videos, num_frames=4, augmentation=PLAIN, short_side=HEIGHT, long_side=2 * WIDTH, size_divisor=32
+    )
+    mixture = Mixture({"coco": clips_of(videos), "videos": plain}, seed=0)
+    found = [mixture.load(clip, 0, np.random.default_rng(0)) for clip in range(2)]
+    assert [targets.source for _, targets in found] == ["coco", "videos"]
+    assert all(targets.outside.shape == frames.shape[:3] for frames, targets in found)
+    assert not found[1][1].outside.any()
+    assert Mixture({"a": plain, "b": plain}, seed=0).load(0, 0, np.random.default_rng(0))[1].outside is None

@@ -21,11 +21,12 @@ class ClipSource(ABC):
     """Clips of training, numbered from 0; what is random in one is drawn from the generator that comes with its number.
 
     `sizes` are the few (height, width) that clips are padded to; none: multiples of a divisor. `names` are those of the
-    sources it is a mixture of; none: it is none.
+    sources it is a mixture of; none: it is none. With `marks_outside` targets have `outside`.
     """
 
     sizes: tuple[Size, ...] = ()
     names: tuple[str, ...] = ()
+    marks_outside = False
 
     @abstractmethod
     def __len__(self) -> int:

@@ -71,8 +71,9 @@ class Dataset:
     clip_overlap: float = knob(0.5, at_least=0, less_than=1)  # long videos: share of a clip that the next sees again,
     clip_min_iou: float = knob(0.3, at_least=0, at_most=1)  # and on it, the least IoU of masks that are joined
     augmentation: Augmentation = field(default_factory=Augmentation)
-    # dataset=coco and dataset=shape_pictures alone: a table of conf/dataset/categories, or a file of your own; null: COCO's own 80 categories.
+    # dataset=coco: a table of conf/dataset/categories, or a file of your own; null: the file's own, COCO's 80.
     categories: str | None = knob(None, path="table")
+    # dataset=coco and dataset=shape_pictures: how pictures become clips.
     motion: Motion = field(default_factory=Motion)
     # From here on: dataset=shapes and dataset=shape_pictures alone.
     num_videos: int = knob(16, at_least=1)  # or pictures

@@ -13,12 +13,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.runs.fake_runs import fake_run
-from vistr.runs.comparison import Comparison, compare, csv_table, differing, markdown_table, text_table
+from vistr.runs.comparison import Comparison, compare, csv_table, differing
 from vistr.runs.comparison_figures import as_svg, draw_curves, draw_settings, smoothed
 from vistr.runs.comparison_files import write_files
 from vistr.runs.comparison_page import page
+from vistr.runs.comparison_tables import markdown_table, text_table
 from vistr.runs.published import PUBLISHED
 from vistr.runs.runs import Run, find_runs
+from vistr.runs.spread import spread_table
 
 SIZES = {"r50": {"name": "r50", "short_side": 300}, "r101": {"name": "r101", "short_side": 280}}
 
@@ -168,6 +170,49 @@ def test_values_are_labelled_one_by_one_where_their_labels_have_room(
     figure = draw_settings(compare(find_runs([str(tmp_path)])))
     assert figure is not None
     assert (figure.axes[0].get_xticks().tolist() == list(rates)) is labelled
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Comparison:
+    """Two rates from three seeds each, one of which failed, and a third rate from one."""
+    figures = {1e-4: (0.1, 0.2, 0.3), 2e-4: (0.4, 0.5, None), 3e-4: (0.9,)}
+    for rate, values in figures.items():
+        for seed, value in enumerate(values, 1):
+            typed = (f"optimizer.learning_rate={rate}", f"seed={seed}")
+            config = {"optimizer": {"learning_rate": rate}, "seed": seed, "dataset": {"seed": seed}}
+            found = (
+                {"figures": {"AP": value, "AP50": -1.0}} if value is not None else {"state": "failed", "reason": "x"}
+            )
+            fake_run(tmp_path / f"{rate}_{seed}", *typed, config=config, losses=(2.0, 1.0), **found)
+    return compare(find_runs([str(tmp_path)]))
+
+
+def test_runs_from_several_seeds_are_taken_together(seeds: Comparison) -> None:
+    assert seeds.keys == ["optimizer.learning_rate", "seed"]
+    header, *rows = spread_table(seeds)
+    assert header == ["learning_rate", "runs", "AP", "AP50", "loss", "least to most AP"]
+    assert rows == [
+        ["0.0003", "1", "0.900", "-", "-", "0.900 to 0.900"],
+        ["0.0002", "2", "0.450 ± 0.071", "-", "-", "0.400 to 0.500"],
+        ["0.0001", "3", "0.200 ± 0.100", "-", "-", "0.100 to 0.300"],
+    ]
+
+
+def test_the_spread_over_seeds_is_in_every_form(seeds: Comparison) -> None:
+    assert "0.450 ± 0.071" in text_table(seeds)
+    assert "| 0.0001 | 3 | 0.200 ± 0.100 |" in markdown_table(seeds)
+    assert "<td>0.200 ± 0.100</td>" in whole_page(seeds, "seeds")
+    figure = draw_settings(seeds)
+    assert figure is not None
+    groups, rate = figure.axes
+    assert groups.get_xlabel() == "learning_rate (over seeds)"
+    assert [label.get_text() for label in groups.get_xticklabels()] == ["0.0003", "0.0002", "0.0001"]
+    assert [len(line.get_xdata()) for line in groups.lines if line.get_marker() == "o"] == [1, 2, 3]
+    assert rate.get_xlabel().startswith("learning_rate")
+
+
+def test_one_seed_each_has_no_spread(runs: list[Run]) -> None:
+    assert spread_table(compare(runs)) == []
 
 
 def test_nothing_to_draw_draws_nothing(tmp_path: Path) -> None:

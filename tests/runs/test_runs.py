@@ -8,8 +8,9 @@ import pytest
 
 from tests.runs.fake_runs import fake_run
 from vistr.errors import UserError
-from vistr.runs.comparison import compare, text_table
+from vistr.runs.comparison import compare
 from vistr.runs.comparison_files import write_files
+from vistr.runs.comparison_tables import text_table
 from vistr.runs.runs import final_training_figures, find_runs, read_run
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vistr.runs.published import DATASET, NOTE, PUBLISHED, Published
+from vistr.runs.published import DATASET, PUBLISHED, Published
 from vistr.runs.runs import Run
 from vistr.text.csv_cells import cells
 from vistr.text.durations import duration_text
@@ -133,33 +133,6 @@ def differing(runs: Sequence[Run]) -> list[str]:
         if any(len(values) > 1 for values in groups.values()):
             keys.append(key)
     return keys
-
-
-def text_table(comparison: Comparison) -> str:
-    """The table for the terminal, then the runs that are not finished and why."""
-    table = [comparison.header(), *comparison.rows()]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = []
-    for row in table:
-        # Numbers to the right; state and name, the last two, to the left.
-        cells = [cell.rjust(width) for cell, width in zip(row[:-2], widths, strict=False)]
-        lines.append("  ".join([*cells, row[-2].ljust(widths[-2]), row[-1]]).rstrip())
-    troubles = [f"  {name}: {state}, {reason}" for name, state, reason in comparison.troubles()]
-    lines += ["", "Not finished:", *troubles] if troubles else []
-    lines += ["", NOTE] if comparison.published else []
-    return "\n".join(lines)
-
-
-def markdown_table(comparison: Comparison) -> str:
-    """The same as Markdown."""
-    header = comparison.header()
-    sides = [*["--:"] * (len(header) - 2), "---", "---"]
-    table = [header, sides, *comparison.rows()]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table]
-    troubles = [f"- `{name}`: {state}, {reason}" for name, state, reason in comparison.troubles()]
-    lines += ["", "Not finished:", "", *troubles] if troubles else []
-    lines += ["", NOTE] if comparison.published else []
-    return "\n".join(lines) + "\n"
 
 
 def csv_table(comparison: Comparison) -> str:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from vistr.runs.comparison import Comparison, shown_setting
 from vistr.runs.rows import finite_number
 from vistr.runs.runs import Run
+from vistr.runs.spread import SEED, Group, groups_of, keys_of
 from vistr.text.fonts import drawable, fit_fonts
 
 # Ten that can be told apart on white and on black; any further runs are grey.
@@ -29,16 +30,25 @@ _PAGE_COLOR = "#010203"
 
 
 def draw_settings(comparison: Comparison) -> Figure | None:
-    """The figure against each setting that differs, a dot a run; None where there is nothing to draw."""
+    """The figure against each setting that differs, a dot a run; None where there is nothing to draw.
+
+    Runs that differ in their seed alone stand together first, with their mean and standard deviation.
+    """
     points = [run for run in comparison.runs if comparison.value(run) is not None]
     keys = [key for key in comparison.keys if len({shown_setting(run.setting(key)) for run in points}) > 1]
-    keys = keys[:MAX_SETTINGS]
-    if not keys:
+    groups = groups_of(comparison)
+    keys = [key for key in keys if not (groups and key == SEED)][: MAX_SETTINGS - bool(groups)]
+    if not keys and not groups:
         return None
-    columns = min(len(keys), 3)
-    rows = -(-len(keys) // columns)
+    places = len(keys) + bool(groups)
+    columns = min(places, 3)
+    rows = -(-places // columns)
     figure = Figure(figsize=(4.2 * columns, 3.2 * rows), dpi=110, layout="constrained")
-    for position, key in enumerate(keys, 1):
+    if groups:
+        axes = figure.add_subplot(rows, columns, 1)
+        _draw_groups(axes, comparison, groups)
+        _plain(axes)
+    for position, key in enumerate(keys, 1 + bool(groups)):
         axes = figure.add_subplot(rows, columns, position)
         _draw_setting(axes, comparison, points, key)
         _plain(axes)
@@ -104,6 +114,20 @@ def as_svg(figure: Figure) -> str:
     # Without a height it may shrink with the page: the viewBox keeps the proportions.
     width = round(96 * figure.get_figwidth())
     return re.sub(r'(<svg [^>]*?)width="[^"]*pt" height="[^"]*pt" ', rf'\1width="{width}" ', svg, count=1)
+
+
+def _draw_groups(axes: Axes, comparison: Comparison, groups: Sequence[Group]) -> None:
+    """A dot a run, a column a group, its mean and standard deviation beside the dots."""
+    for place, group in enumerate(groups):
+        values = group.values(comparison)
+        axes.plot([place] * len(values), values, "o", color=COLORS[0], alpha=0.5)
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        axes.errorbar(place + 0.2, statistics.fmean(values), deviation, fmt="D", color=COLORS[1], capsize=4)
+    labels = ["\n".join(map(drawable, group.settings)) or "all" for group in groups]
+    axes.set_xticks(range(len(groups)), labels)
+    axes.margins(x=0.3)
+    axes.set_xlabel(", ".join(map(comparison.label, keys_of(comparison))) + " (over seeds)")
+    axes.set_ylabel(comparison.optimize)
 
 
 def _draw_setting(axes: Axes, comparison: Comparison, runs: Sequence[Run], key: str) -> None:

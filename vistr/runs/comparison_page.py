@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from vistr.runs.comparison import Comparison
 from vistr.runs.comparison_figures import as_svg
 from vistr.runs.published import NOTE
+from vistr.runs.spread import CAPTION, spread_table
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1d2127; --faint: #5c6570; --back: #ffffff; --line: #d9dde2;
@@ -24,7 +25,7 @@ p, li { color: var(--faint); max-width: 60rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; }
 th { font-weight: 600; }
-th:nth-last-child(-n+2), td:nth-last-child(-n+2) { text-align: left; }
+table:not(.spread) :is(th, td):nth-last-child(-n+2) { text-align: left; }
 tr.best td { background: var(--mark); font-weight: 600; }
 tr.published td, tr.unfinished td { color: var(--faint); }
 tr.published td { font-style: italic; }
@@ -41,6 +42,11 @@ def page(comparison: Comparison, title: str, settings: Figure | None, curves: Fi
         f"<p>{len(comparison.runs)} runs, the {goal} {comparison.optimize} first.</p>",
     ]
     parts.append(f'<div class="wide">{_table(comparison)}</div>')
+    if spread := spread_table(comparison):
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in spread[1:])
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in spread[0])
+        table = f'<table class="spread"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        parts.append(f'<h2>{escape(CAPTION)}</h2><div class="wide">{table}</div>')
     if comparison.published:
         parts.append(f"<p>{escape(NOTE)}</p>")
     troubles = comparison.troubles()

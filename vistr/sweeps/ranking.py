@@ -6,8 +6,9 @@ import logging
 import os
 from pathlib import Path
 
-from vistr.runs.comparison import compare, text_table
+from vistr.runs.comparison import compare
 from vistr.runs.comparison_files import write_files
+from vistr.runs.comparison_tables import text_table
 from vistr.runs.runs import read_run, run_folders
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,9 @@ import os
 
 from vistr.config import Config
 from vistr.errors import UserError, shortened
-from vistr.runs.comparison import compare, text_table
+from vistr.runs.comparison import compare
 from vistr.runs.comparison_files import write_files
+from vistr.runs.comparison_tables import text_table
 from vistr.runs.runs import find_runs
 from vistr.tasks.settings import Compare
 

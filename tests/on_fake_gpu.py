@@ -33,26 +33,26 @@ from scripts.gpu_check import operators  # noqa: E402
 from tests import tiny  # noqa: E402
 from vistr.config import Device  # noqa: E402
 from vistr.layers.deformable import DeformableConv  # noqa: E402
-from vistr.layers.dropout import noise_pool  # noqa: E402
 from vistr.models.backbones import LAYOUTS, Layout  # noqa: E402
 from vistr.models.build import build_model  # noqa: E402
 from vistr.models.settings import Deformable  # noqa: E402
 from vistr.models.vistr import VisTR  # noqa: E402
 from vistr.runtime.device import use_device  # noqa: E402
 from vistr.training.optimizer import AdamW  # noqa: E402
+from vistr.training.parts import step_noise  # noqa: E402
 from vistr.training.settings import Optimizer  # noqa: E402
 
 CLIP = tiny.clip(0, 2)
 
 
 def train(precision: str, **changes: Any) -> VisTR:
-    """A step with dropout and its update; the network."""
+    """A step with all that drops out in it, and its update; the network."""
     config = tiny.config(device=Device(target="gpu", precision=precision, tf32=True), **changes)
     network = build_model(config, tiny.NUM_CATEGORIES)
     images, context = network.prepare(CLIP.frames, CLIP.padding)
     network.detector.backbone.calibrate(images, context.sizes)
     step = tiny.training_step(network)
-    result = step(CLIP, noise_pool(0.1, 0, 1), None, 1024.0)
+    result = step(CLIP, step_noise(config, tiny.NUM_FRAMES, 1), None, 1024.0)
     optimizer = AdamW(step.parameters, Optimizer(weight_decay=1e-4, clip_norm=0.1))
     # Not its `step`: the norm of gradients that nothing has computed may be no number, and then nothing is updated.
     for group, gradients in optimizer.grouped(result.gradients):
@@ -76,6 +76,12 @@ def dilated_bottlenecks() -> None:
 def deformable_encoder() -> None:
     """That reads its own frames and others."""
     train("fp16", kind=Deformable, temporal_points=1)
+
+
+def windows(precision: str) -> None:
+    """What a Swin has; the whole network too, with pictures that fill their arrays."""
+    for output in train(precision, name="tiny_swin")(CLIP.frames, CLIP.padding):
+        output.asnumpy()
 
 
 def without_kernel() -> None:
@@ -154,6 +160,8 @@ def main() -> None:
         "fp16": lambda: train_and_infer("fp16"),
         "dilated bottlenecks": dilated_bottlenecks,
         "deformable encoder": deformable_encoder,
+        "windows": lambda: windows("fp32"),
+        "windows, fp16": lambda: windows("fp16"),
         "every operator": every_operator,
         "without kernel": without_kernel,
         "deformable memory": deformable_memory,

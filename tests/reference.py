@@ -39,6 +39,11 @@ def expected(case: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return read_archive("references.json.gz")[case], dict(np.load(FOLDER / f"{case}.npz"))
 
 
+def golden(name: str) -> dict[str, np.ndarray]:
+    """The arrays of a file of tests/data/model."""
+    return dict(np.load(FOLDER / f"{name}.npz"))
+
+
 def original_shapes(backbone: str, num_frames: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the original's state dict for "r50" or "r101"; 10 queries a frame."""
     shapes = read_archive("state_dict_manifest.json.gz")[backbone.replace("r", "resnet")]

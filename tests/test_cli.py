@@ -316,7 +316,10 @@ def test_viewing_runs_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
     ("typed", "sentence"),
     [
         ("num_frames=abc", "num_frames=abc has the wrong type: num_frames must be a whole number.\n"),
-        ("backbone=r99", "backbone=r99 is not one of its options: r10, r101, r18, r34, r50.\n"),
+        (
+            "backbone=r99",
+            "backbone=r99 is not one of its options: r10, r101, r18, r34, r50, swin_b, swin_l, swin_s, swin_t.\n",
+        ),
     ],
 )
 def test_run_py_says_one_sentence_and_ends_with_status_1(typed: str, sentence: str) -> None:

@@ -41,7 +41,10 @@ def test_the_plugin_loads_from_the_wheels_with_nothing_set_beforehand(answer: di
     assert answer["libraries"] == sorted([gpu_runtime.plugin().name, *(name for _, name in gpu_runtime.LIBRARIES)])
 
 
-@pytest.mark.parametrize("part", ["fp32", "fp16", "dilated bottlenecks", "deformable encoder", "every operator"])
+PARTS = ("fp32", "fp16", "dilated bottlenecks", "deformable encoder", "windows", "windows, fp16", "every operator")
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_every_operator_has_a_kernel(answer: dict[str, Any], part: str) -> None:
     assert answer[part] is None
 

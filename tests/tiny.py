@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 
 from tests import reference
-from vistr.config import Config, ResNet, Transformer
+from vistr.config import Config, Transformer
 from vistr.data.clips import Batch, ClipTargets
 from vistr.losses.settings import Loss
-from vistr.models.backbones import Layout, add_resnet
+from vistr.models.backbones import BACKBONES, Layout, Swin, add_resnet, register
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.runtime.backend import Backend
@@ -22,12 +23,13 @@ from vistr.weights import load_torch_state_dict
 from vistr.weights.names import torch_name, torch_shape
 
 add_resnet("tiny", Layout((1, 1, 1, 1)))
+register(Swin("tiny_swin", embed_dim=32, depths=[2, 1, 1, 1], window=3, drop_path=0.5))
 NUM_FRAMES, NUM_INSTANCES, NUM_CATEGORIES = 2, 3, 4
 HEIGHT, WIDTH = 32, 64
 
 
 def config(kind: type[Transformer] = Transformer, **changes: Any) -> Config:
-    """One encoder and two decoder layers of 96 channels behind a ResNet of 12 convolutions.
+    """One encoder and two decoder layers of 96 channels behind a ResNet of 12 convolutions, or the backbone `name`.
 
     `changes` are keys of the configuration or of its backbone and transformer, which is of that `kind`.
     """
@@ -40,10 +42,11 @@ def config(kind: type[Transformer] = Transformer, **changes: Any) -> Config:
         "feedforward_dim": 32,
     }
     root: dict[str, Any] = {"num_frames": NUM_FRAMES, "num_instances": NUM_INSTANCES, "seed": 7}
+    option = BACKBONES[changes.get("name", "tiny")]
     for key, value in changes.items():
-        owner = next((s for s, of in ((backbone, ResNet), (transformer, kind)) if hasattr(of, key)), root)
+        owner = next((s for s, of in ((backbone, option), (transformer, kind)) if hasattr(of, key)), root)
         owner[key] = value
-    return Config(backbone=ResNet(**backbone), transformer=kind(**transformer), **root)
+    return Config(backbone=replace(option, **backbone), transformer=kind(**transformer), **root)
 
 
 def build(kernels: Backend | None = None, **changes: Any) -> VisTR:

@@ -14,16 +14,18 @@ from vistr.layers.conv import ConvNorm, convolution
 from vistr.layers.conv3d import SequenceConv
 from vistr.layers.deformable import DeformableConv, OffsetConv
 from vistr.layers.deformable_attention import DeformableAttention
-from vistr.layers.dropout import Dropout, noise_pool
+from vistr.layers.dropout import Dropout, DropPath, noise_pool, path_factors
 from vistr.layers.linear import Linear
 from vistr.layers.norm import GroupNorm, LayerNorm
 from vistr.layers.parameters import set_value, weights_rng
 from vistr.layers.resize import resize_bilinear, resize_nearest
+from vistr.layers.windows import WindowAttention, window_tables
 from vistr.losses.boxes import generalised_iou
 from vistr.losses.criterion import MASK_LOSSES, mask_losses, negative_log_likelihood, weighted_sum
 from vistr.models.heads import BoxHead
 from vistr.models.masks import AttentionMap
 from vistr.models.resnet import MaxPool
+from vistr.models.swin import Gelu
 
 Array = np.ndarray
 Case = tuple[Callable[..., Tensor], list[Array]]
@@ -194,6 +196,32 @@ def _(rng: np.random.Generator) -> Case:
         return layer(x, x, x, None, noise)
 
     return attend, [normal(rng, 2, 40, 96)]
+
+
+@case("attention within shifted windows")
+def _(rng: np.random.Generator) -> Case:
+    layer = WindowAttention(96, 3, 7, 3)
+    tables = window_tables(Tensor(np.array([[18, 30], [13, 7]], np.float32)), 18, 30, 7, 3, 3)
+
+    def attend(x: Tensor) -> Tensor:
+        return layer(x, *tables)
+
+    return attend, [normal(rng, 2 * 18 * 30, 96)]
+
+
+@case("Gelu")
+def _(rng: np.random.Generator) -> Case:
+    return Gelu(), [normal(rng, 200, 96, scale=2)]
+
+
+@case("branches that are left out")
+def _(rng: np.random.Generator) -> Case:
+    layer, factors = DropPath(), Tensor(path_factors(np.full(1, 0.3), 8, 0, 1))
+
+    def drop(x: Tensor) -> Tensor:
+        return layer(x, factors)
+
+    return drop, [normal(rng, 8 * 30, 96)]
 
 
 @case("dropout")

@@ -8,7 +8,7 @@ import pytest
 
 from vistr.benchmark.flops import count_gflop
 from vistr.config import Config, ResNet
-from vistr.models.backbones import BACKBONES
+from vistr.models.backbones import BACKBONES, Swin
 
 R50 = Config()
 
@@ -36,6 +36,19 @@ def test_r101_at_its_own_size() -> None:
 @pytest.mark.parametrize(("backbone", "gflop"), [("r18", 3.63), ("r34", 7.33), ("r50", 8.18), ("r101", 15.6)])
 def test_backbones_at_the_size_of_classification(backbone: str, gflop: float) -> None:
     assert BACKBONES[backbone].flop(224, 224) / 1e9 == pytest.approx(gflop, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "window", "side", "giga_multiply_adds"),
+    [("swin_t", 7, 224, 4.5), ("swin_s", 7, 224, 8.7), ("swin_b", 12, 384, 47.1), ("swin_l", 12, 384, 103.9)],
+)
+def test_swins_at_the_size_they_were_published_at(
+    backbone: str, window: int, side: int, giga_multiply_adds: float
+) -> None:
+    settings = BACKBONES[backbone]
+    assert isinstance(settings, Swin)
+    assert settings.window == window
+    assert settings.flop(side, side) / 2e9 == pytest.approx(giga_multiply_adds, rel=0.02)
 
 
 @pytest.mark.parametrize("backbone", ["r10", "r18", "r50"])

@@ -158,7 +158,7 @@ MISTAKES = [
     ("backbone.nmae=r50", "backbone.nmae", "backbone.name"),
     ("+backbone.depth=3", "backbone.depth", "dilation"),
     ("bacbone=r50", "bacbone", "backbone"),
-    ("backbone=r99", "backbone=r99", "r101, r18, r34, r50"),
+    ("backbone=r99", "backbone=r99", "r101, r18, r34, r50, swin_b, swin_l, swin_s, swin_t"),
     ("backbone=5", "backbone=5", "option"),
     ("backbone=", "backbone=", "r50"),
     ("experiments=nope", "experiments=nope", "quickstart"),

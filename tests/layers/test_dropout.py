@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from tests.numeric import random
+from tests.numeric import random, values_and_gradients
 from vistr.layers import dropout
-from vistr.layers.dropout import Dropout, noise_pool, place
+from vistr.layers.dropout import Dropout, DropPath, noise_pool, path_factors, place
+from vistr.runtime import backend
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -50,3 +51,27 @@ def test_an_input_larger_than_the_pool_reads_it_again(monkeypatch: pytest.Monkey
 def test_without_noise_nothing_is_dropped() -> None:
     x = Tensor(random(0, 3))
     assert Dropout(0)(x, None) is x
+
+
+def test_branches_are_left_out_at_their_rates_by_seed_and_step_alone() -> None:
+    rates = np.array([0, 0.3, 0.6])
+    factors = path_factors(rates, 20_000, 3, 5)
+    np.testing.assert_array_equal(factors, path_factors(rates, 20_000, 3, 5))
+    np.testing.assert_allclose((factors == 0).mean(0), rates, atol=0.01)
+    np.testing.assert_allclose(factors.max(0), 1 / (1 - rates), rtol=1e-6)
+    # Neither another step's nor the numbers that dropout's pool is drawn from.
+    for other in (path_factors(rates, 20_000, 3, 6), path_factors(rates, 20_000, 4, 5)):
+        assert 0.4 < (factors == other)[:, 1].mean() < 0.7
+    pool = noise_pool(0.3, 3, 5)[:60_000].reshape(-1, 3)
+    assert abs(np.corrcoef(pool[:, 1], factors[:, 1])[0, 1]) < 0.03
+
+
+@pytest.mark.parametrize("kernels", ["gather", "gpu"])
+def test_an_images_rows_have_its_factor(kernels: backend.Backend) -> None:
+    backend.use(kernels)
+    layer, factors = DropPath(), np.array([0, 2, 1.5], np.float32)
+    rows = random(0, 12, 5)
+    out, (gradient, none) = values_and_gradients(layer, rows, factors)
+    np.testing.assert_allclose(out, rows * factors.repeat(4)[:, None], rtol=1e-6)
+    np.testing.assert_allclose(gradient, random(99, 12, 5) * factors.repeat(4)[:, None], rtol=1e-6)
+    assert not none.any()

@@ -19,6 +19,7 @@ SIZES = [(64, 96), (63, 65), (32, 48)]
 add_resnet("tiny50", Layout((1, 1, 1, 1), bottleneck=True))
 SMALL: dict[str, tuple[dict[str, Any], list[Size]]] = {
     "basic blocks, dilated head": ({}, SIZES),
+    "windows": ({"name": "tiny_swin"}, SIZES),
     "bottlenecks, dilated backbone, dense head": (
         {"name": "tiny50", "dilation": True, "sequence_head": "dense"},
         SIZES[1:],

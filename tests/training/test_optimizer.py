@@ -128,3 +128,13 @@ def test_the_norm_that_a_gpu_computes_is_the_same(variables: list[Parameter]) ->
     backend.use("gpu")
     optimizer = AdamW(variables, Optimizer(weight_decay=DECAY, clip_norm=CLIP))
     assert step(optimizer, 1) == pytest.approx(by_formula(2)[1][1], rel=1e-6)
+
+
+def test_norms_and_bias_tables_of_a_backbone_that_says_so_do_not_decay() -> None:
+    names = ("detector.backbone.layers.0.norm1.weight", "detector.backbone.qkv.weight", "detector.norm.weight")
+    variables = [Parameter(Tensor(random(i, 4)), name=name) for i, name in enumerate(names)]
+    before = [p.asnumpy().copy() for p in variables]
+    optimizer = AdamW(variables, Optimizer(weight_decay=DECAY, clip_norm=CLIP), no_decay=("norm", "table"))
+    optimizer.step([Tensor(np.zeros(4, np.float32)) for _ in names], (1e-3, 1e-2))
+    for variable, old, kept in zip(variables, before, (1, 1 - 1e-3 * DECAY, 1 - 1e-2 * DECAY), strict=True):
+        np.testing.assert_allclose(variable.asnumpy(), old * kept, rtol=1e-6, err_msg=variable.name)

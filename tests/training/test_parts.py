@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 
+from tests import tiny
 from vistr.config import Config
 from vistr.data.videos import Video, VideoSet
 from vistr.runtime import parallel
 from vistr.training import parts as training_parts
-from vistr.training.parts import default_workers, make_loader
+from vistr.training.parts import default_workers, make_loader, step_noise
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,17 @@ def test_on_a_gpu_every_batch_is_full(
     config, videos = Config(), VideoSet(tmp_path, tmp_path, (), (Video(1, 8, 8, frames, ()),))  # type: ignore[arg-type]
     config.training.batch_size = 2
     assert len(make_loader(config, {"shapes": videos})) == expected
+
+
+def test_what_drops_out_follows_from_the_seed_and_the_draw() -> None:
+    config = tiny.config(name="tiny_swin")
+    noise, same, other = (step_noise(config, 4, draw) for draw in (3, 3, 4))
+    for drawn, again, another in zip(noise, same, other, strict=True):
+        assert drawn is not None
+        assert again is not None
+        np.testing.assert_array_equal(drawn, again)
+        assert another is not None
+        assert (drawn != another).any()
+    assert noise.paths is not None
+    assert noise.paths.shape == (4, len(config.backbone.branch_rates))
+    assert step_noise(tiny.config(dropout=0.0), 4, 3) == (None, None)

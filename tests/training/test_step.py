@@ -14,7 +14,7 @@ from mindspore import Tensor
 from tests import tiny
 from vistr.config import Device
 from vistr.data.clips import Batch
-from vistr.layers.dropout import noise_pool
+from vistr.layers.dropout import Noise, noise_pool
 from vistr.losses.criterion import named_losses
 from vistr.losses.matching import Match
 from vistr.losses.supervision import Supervision, group_normalisers, supervise
@@ -72,7 +72,7 @@ def test_compiled_and_plain_gradients_agree(compiled: StepResult, step: Training
 
 @pytest.mark.slow
 def test_compiled_and_plain_gradients_agree_with_dropout(network: VisTR, step: TrainingStep) -> None:
-    noise = noise_pool(0.1, 0, 1)
+    noise = Noise(noise_pool(0.1, 0, 1))
     compiled, plain = tiny.training_step(network)(CLIP, noise), step(CLIP, noise)
     assert compiled.losses == pytest.approx(plain.losses, rel=1e-5)
     assert_same(arrays(compiled.gradients), arrays(plain.gradients), step)
@@ -88,7 +88,7 @@ def test_recomputing_changes_no_number(compiled: StepResult) -> None:
 @pytest.mark.slow
 def test_the_network_of_a_gpu_computes_the_same() -> None:
     # All of it but the layout of its convolutions, which a CPU has no kernels for.
-    noise = noise_pool(0.1, 0, 1)
+    noise = Noise(noise_pool(0.1, 0, 1))
     ours, theirs = (tiny.eager(tiny.training_step(network)) for network in (tiny.model("gpu"), tiny.model()))
     assert ours.model.limits == GPU_LIMITS
     found, expected = ours(CLIP, noise), theirs(CLIP, noise)
@@ -164,7 +164,7 @@ def test_without_auxiliary_losses_only_the_last_layer_counts(network: VisTR, com
 
 @pytest.mark.slow
 def test_noise_changes_the_loss_and_the_same_noise_gives_it_again(step: TrainingStep, compiled: StepResult) -> None:
-    one, same, other = (step(CLIP, noise_pool(0.1, 0, number)).losses["loss"] for number in (1, 1, 2))
+    one, same, other = (step(CLIP, Noise(noise_pool(0.1, 0, number))).losses["loss"] for number in (1, 1, 2))
     assert one == same
     assert len({one, other, compiled.losses["loss"]}) == 3
 

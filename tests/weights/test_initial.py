@@ -202,7 +202,7 @@ def test_other_files_are_named(network: VisTR, path: Path) -> None:
     with pytest.raises(UserError, match="is damaged or no file of weights"):
         load_initial(network, path)
     save_file({"encoder.weight": random(0, 3), "head.weight": random(1, 2)}, path)
-    sentence = r"\(encoder.weight, head.weight\) are neither a ResNet's, a DETR's nor a VisTR's"
+    sentence = r"\(encoder.weight, head.weight\) are neither a ResNet's, a Swin's, a DETR's nor a VisTR's"
     with pytest.raises(UserError, match=sentence) as error:
         load_initial(network, path)
     assert str(path) in str(error.value)

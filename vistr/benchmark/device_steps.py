@@ -12,7 +12,6 @@ from typing import Any
 import mindspore as ms
 
 from vistr.config.compose import from_dict
-from vistr.layers.dropout import step_noise
 from vistr.models.build import build_model
 from vistr.runtime.device import DeviceName, peak_memory_gb, use_device
 from vistr.runtime.devices import stand_ins
@@ -20,7 +19,7 @@ from vistr.runtime.memory import release
 from vistr.runtime.subprocess_call import answer_request
 from vistr.tasks.settings import Rehearse
 from vistr.training.compile_ahead import empty_batch
-from vistr.training.parts import make_optimizer
+from vistr.training.parts import make_optimizer, step_noise
 from vistr.training.step import TrainingStep
 
 NUM_CATEGORIES = 40
@@ -37,8 +36,8 @@ def measure_steps(request: dict[str, Any], _: Path) -> dict[str, Any]:
     step = TrainingStep(model, config.loss)
     optimizer = make_optimizer(config, model, step)
     rates, scale = config.optimizer.rates, config.device.first_loss_scale or 1.0
-    noise = step_noise(config.transformer.dropout, config.seed, 0)
     clips, repeats = config.training.batch_size, Rehearse.of(config).repeats
+    noise = step_noise(config, clips * config.num_frames, 0)
 
     def train(height: int, width: int, num_objects: int) -> Callable[[], None]:
         batch = empty_batch(clips, config.num_frames, height, width, num_objects * clips)

@@ -20,6 +20,7 @@ from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
 from vistr.data.videos import VideoSet
 from vistr.inference.predictor import Predictor
+from vistr.layers.dropout import Noise
 from vistr.models.vistr import VisTR
 from vistr.runtime import system
 from vistr.runtime.device import DeviceName
@@ -112,10 +113,10 @@ def time_training(
     optimizer: AdamW,
     rates: tuple[float, float],
     loader: ClipLoader,
-    noise: Callable[[int], np.ndarray | None],
+    noise: Callable[[int], Noise],
     repeats: int,
 ) -> StepTiming:
-    """Train on `loader`'s clips: a first step and `repeats` warm ones; `noise(number)` is a step's dropout pool."""
+    """Train on `loader`'s clips: a first step and `repeats` warm ones; `noise(number)` is what drops out in a step."""
     batches = _endless(loader)
     steps = [_train_once(step, optimizer, rates, batches, noise, number) for number in range(repeats + 1)]
     batches.close()
@@ -149,7 +150,7 @@ def _train_once(
     optimizer: AdamW,
     rates: tuple[float, float],
     batches: Iterator[Batch],
-    noise: Callable[[int], np.ndarray | None],
+    noise: Callable[[int], Noise],
     number: int,
 ) -> tuple[dict[str, float], int]:
     """Seconds of the parts of one step, which add up to its wall clock time, and the objects it saw."""

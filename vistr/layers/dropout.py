@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.ops import constexpr
 
+from vistr.runtime import backend
+
 POOL_SIZE = 1 << 20
+
+
+class Noise(NamedTuple):
+    """The random numbers of one training step; None where nothing is dropped."""
+
+    pool: np.ndarray | None = None
+    """Dropout factors, as `noise_pool` makes them."""
+    paths: np.ndarray | None = None
+    """Factors of the backbone's branches, as `path_factors` makes them."""
 
 
 def noise_pool(rate: float, seed: int, step: int) -> np.ndarray:
@@ -20,9 +33,14 @@ def noise_pool(rate: float, seed: int, step: int) -> np.ndarray:
     return np.concatenate([pool, pool])
 
 
-def step_noise(rate: float, seed: int, step: int) -> np.ndarray | None:
-    """The pool of one step; None where nothing is dropped."""
-    return noise_pool(rate, seed, step) if rate > 0 else None
+def path_factors(rates: np.ndarray, num_images: int, seed: int, step: int) -> np.ndarray:
+    """Factors of the residual branches that are left out with the probabilities `rates [branches]` (stochastic depth,
+    arXiv 1603.09382), 0 or 1 / (1 - rate), for every image: float32 `[num_images, branches]`, a function of the
+    arguments alone."""
+    # Of the same key as the pool, but far behind its numbers.
+    generator = np.random.Generator(np.random.Philox(key=[seed, step], counter=[0, 0, 0, 1]))
+    kept = generator.random((num_images, len(rates))) >= rates
+    return (kept / (1 - rates)).astype(np.float32)
 
 
 @constexpr
@@ -60,3 +78,24 @@ class Dropout(nn.Cell):
         if noise is None:
             return x
         return x * factors(noise, self.site, 0, x.size, x).reshape(x.shape).astype(x.dtype)
+
+
+class DropPath(nn.Cell):
+    """Rows `[n * L, C]` of n images, each image's times its factor of `[n]`, which gets no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broadcasts, self.matmul = backend.sums_natively(), ops.BatchMatMul()
+
+    def construct(self, rows: Tensor, factors: Tensor) -> Tensor:
+        return self.scaled(rows, factors)
+
+    def bprop(self, rows: Tensor, factors: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+        return self.scaled(dout, factors), ops.zeros_like(factors)
+
+    def scaled(self, rows: Tensor, factors: Tensor) -> Tensor:
+        """A product of matrices where broadcasting is slow."""
+        factors = factors.astype(rows.dtype).reshape(-1, 1, 1)
+        by_image = rows.reshape(factors.shape[0], 1, -1)
+        out = by_image * factors if self.broadcasts else self.matmul(factors, by_image)
+        return out.reshape(rows.shape)

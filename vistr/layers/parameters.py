@@ -15,6 +15,11 @@ def uniform(shape: tuple[int, ...], bound: float, name: str) -> Parameter:
     return Parameter(Tensor(weights_rng.uniform(-bound, bound, shape).astype(np.float32)), name=name)
 
 
+def normal(shape: tuple[int, ...], deviation: float, name: str) -> Parameter:
+    """A trainable parameter drawn from N(0, deviation^2)."""
+    return Parameter(Tensor((weights_rng.standard_normal(shape) * deviation).astype(np.float32)), name=name)
+
+
 def fixed(value: np.ndarray, name: str) -> Parameter:
     """A parameter that training leaves alone."""
     return Parameter(Tensor(value.astype(np.float32), ms.float32), name=name, requires_grad=False)

@@ -6,6 +6,7 @@ counts of FLOP and the readers of weights ask, and builds its cell. `register` m
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,12 +26,14 @@ Size = tuple[int, int]
 class BackboneCell(Protocol):
     """The network that a backbone builds, an `nn.Cell`: images `[N, H, W, 3]` to four maps `[N, h, w, C]`.
 
-    `sizes [N, 2]` are the pictures' height and width within the images, None where they fill them; a map is zero
-    beyond its picture.
+    `sizes [N, 2]` are the pictures' height and width within the images, None where they fill them; what maps hold
+    beyond their pictures is not looked at. One that has `Backbone.branch_rates` takes their factors
+    `[N, branches]` as well, where some are left out.
     """
 
     frozen_stem: bool
-    """Whether nothing up to the first map trains: then no gradient is taken beyond it."""
+    """Whether nothing up to the first map trains: then no gradient is taken beyond it, and the cell has `stem` and
+    `stages`."""
 
     def __call__(self, x: Tensor, sizes: Tensor | None = None) -> Maps:
         """The maps of strides 4, 8, 16 and `Backbone.stride`."""
@@ -54,6 +57,10 @@ class Backbone(ABC):
 
     family: ClassVar[str]
     """What the files of its weights are said to be, such as "a ResNet"."""
+    told: ClassVar[tuple[str, ...]] = ("name",)
+    """The settings that the arrays of a pretrained file tell."""
+    no_decay: ClassVar[tuple[str, ...]] = ()
+    """What the names of parameters without weight decay have in them."""
 
     name: str = ""
     frozen_stem: bool = True  # what comes before the map of stride 4 keeps its weights
@@ -79,6 +86,11 @@ class Backbone(ABC):
     def stride(self) -> int:
         """The stride of the last map: 16 or 32. Those of the others are 4, 8 and 16."""
 
+    @property
+    def branch_rates(self) -> list[float]:
+        """How often each residual branch is left out in training (stochastic depth); none for a backbone without."""
+        return []
+
     @abstractmethod
     def build(self, *, trainable: bool, recompute: bool) -> BackboneCell:
         """Its cell with random weights; with `recompute` activations are computed again on the way back."""
@@ -95,6 +107,10 @@ class Backbone(ABC):
     @abstractmethod
     def fits(self, arrays: Mapping[str, np.ndarray]) -> bool:
         """Whether the arrays of a pretrained file are this backbone's."""
+
+    def as_in(self, arrays: Mapping[str, np.ndarray]) -> Backbone:
+        """The same with the settings that the arrays of a file that fits tell."""
+        return replace(self)
 
     def map_sizes(self, height: int, width: int) -> list[Size]:
         """Height and width of the four maps."""
@@ -114,7 +130,7 @@ def register(backbone: Backbone) -> None:
 
 def backbone_in(arrays: Mapping[str, np.ndarray]) -> Backbone | None:
     """The backbone that the arrays of a pretrained file are of; None for one that is not known here."""
-    return next((replace(one) for one in BACKBONES.values() if one.fits(arrays)), None)
+    return next((one.as_in(arrays) for one in BACKBONES.values() if one.fits(arrays)), None)
 
 
 def conv_flop(in_channels: int, out_channels: int, kernel: int, size: Size) -> int:
@@ -224,3 +240,92 @@ add_resnet("r34", Layout((3, 4, 6, 3)))
 add_resnet("r50", Layout((3, 4, 6, 3), bottleneck=True))
 # The authors trained R101 on smaller clips than R50.
 add_resnet("r101", Layout((3, 4, 23, 3), bottleneck=True), short_side=280, long_side=504)
+
+
+HEAD_WIDTH = 32
+
+
+@dataclass
+class Swin(Backbone):
+    """Swin (arXiv 2103.14030) as for detection: a norm for each map; `frozen_stem` concerns patches and first stage."""
+
+    family = "a Swin"
+    told = ("name", "embed_dim", "depths", "window")
+    no_decay = ("norm", "relative_position_bias_table")
+
+    name: str = "swin_t"
+    frozen_stem: bool = False
+    embed_dim: int = knob(96, at_least=HEAD_WIDTH)  # channels of the first map, a multiple of 32, a head's
+    depths: list[int] = knob([2, 2, 6, 2], at_least=1)  # noqa: RUF009 - blocks of the four stages
+    window: int = knob(7, at_least=2)  # side of a window: weights are for one of them
+    drop_path: float = knob(0.3, at_least=0, less_than=1)  # of the last block; it grows from 0 (Mask2Former for video)
+
+    def check(self, at: str) -> None:
+        """Raise a UserError for widths and depths that no Swin has, too."""
+        super().check(at)
+        if self.embed_dim % HEAD_WIDTH:
+            raise UserError(f"{at}.embed_dim={self.embed_dim} is not a multiple of {HEAD_WIDTH}, the width of a head.")
+        if len(self.depths) != 4:
+            raise UserError(f"{at}.depths={self.depths} are not four numbers: the blocks of the four stages.")
+
+    @property
+    def channels(self) -> list[int]:
+        """The channels of the four maps."""
+        return [self.embed_dim * 2**i for i in range(4)]
+
+    @property
+    def stride(self) -> int:
+        """The stride of the last map."""
+        return 32
+
+    @property
+    def branch_rates(self) -> list[float]:
+        """Two branches a block; none where drop_path is 0."""
+        last = max(sum(self.depths) - 1, 1)
+        return [self.drop_path * i / last for i in range(sum(self.depths)) for _ in range(2)] if self.drop_path else []
+
+    def build(self, *, trainable: bool = True, recompute: bool = False) -> BackboneCell:
+        """Its cell; not `trainable`: all weights are kept."""
+        from vistr.models.swin import SwinCell
+
+        cell: Any = SwinCell(self, trainable=trainable, recompute=recompute)
+        return cell  # type: ignore[no-any-return]
+
+    def flop(self, height: int, width: int) -> int:
+        """Floating-point operations for one image; what fills up windows is computed, too, as in the original."""
+        sizes = self.map_sizes(height, width)
+        total = conv_flop(3, self.embed_dim, 4, sizes[0])
+        for i, (depth, channels, size) in enumerate(zip(self.depths, self.channels, sizes, strict=True)):
+            padded = (-(-size[0] // self.window) * self.window, -(-size[1] // self.window) * self.window)
+            attention = conv_flop(channels, 4 * channels + 2 * self.window**2, 1, padded)
+            total += depth * (attention + conv_flop(channels, 8 * channels, 1, size))
+            if i < 3:
+                total += conv_flop(4 * channels, 2 * channels, 1, sizes[i + 1])
+        return total
+
+    @classmethod
+    def wrote(cls, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Whether the names are Microsoft's; timm's and torchvision's are turned into these."""
+        return "patch_embed.proj.weight" in arrays and f"layers.0.blocks.0.{BIAS_TABLE}" in arrays
+
+    def fits(self, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Whether width and depths are this one's; the window may be another."""
+        blocks = [[name.split(".")[3] for name in arrays if name.startswith(f"layers.{i}.blocks.")] for i in range(4)]
+        return (
+            self.wrote(arrays)
+            and arrays["patch_embed.proj.weight"].shape[0] == self.embed_dim
+            and [len(set(numbers)) for numbers in blocks] == self.depths
+        )
+
+    def as_in(self, arrays: Mapping[str, np.ndarray]) -> Backbone:
+        """The same with the window that the arrays are for."""
+        rows = arrays[f"layers.0.blocks.0.{BIAS_TABLE}"].shape[0]
+        return replace(self, window=(math.isqrt(rows) + 1) // 2)
+
+
+BIAS_TABLE = "attn.relative_position_bias_table"
+register(Swin("swin_t"))
+register(Swin("swin_s", depths=[2, 2, 18, 2]))
+# Video models start from their weights of 384x384 pixels.
+register(Swin("swin_b", embed_dim=128, depths=[2, 2, 18, 2], window=12))
+register(Swin("swin_l", embed_dim=192, depths=[2, 2, 18, 2], window=12))

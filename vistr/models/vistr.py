@@ -95,8 +95,8 @@ class VisTR(nn.Cell):
         # Every layer computes in the precision of what it is given; parameters are float32 throughout.
         self.dtype = DTYPES[precision]
 
-        def backbone(images: Tensor, sizes: Tensor) -> Any:
-            return detector.backbone(images, sizes)
+        def backbone(images: Tensor, sizes: Tensor, *paths: Tensor) -> Any:
+            return detector.backbone(images, sizes, *paths)
 
         def detect(stride32: Tensor, position: Tensor, key_padding_mask: Tensor, noise: Tensor | None) -> Any:
             return detector(stride32, position, key_padding_mask, noise)
@@ -146,17 +146,20 @@ class VisTR(nn.Cell):
         masks = self.masks(states, context, shared, batch, num_frames)
         return Outputs(logits[-1], boxes[-1], masks, logits[:-1], boxes[:-1])
 
-    def detect(self, images: Tensor, context: Context, noise: Tensor | None) -> Detection:
-        """Everything but the masks, as training needs it; `noise` is the step's dropout pool."""
-        groups = self.backbone_inputs(images, context)
+    def detect(self, images: Tensor, context: Context, noise: Tensor | None, paths: Tensor | None = None) -> Detection:
+        """Everything but the masks, as training needs it; `noise` is the step's dropout pool, `paths` are the factors
+        of the backbone's branches."""
+        groups = self.backbone_inputs(images, context, paths)
         maps = join([self.run_backbone(*group) for group in groups], images.shape[0])
         logits, boxes, states, memory = self.run_detect(maps[3], context.position, context.key_padding_mask, noise)
         return Detection(logits, boxes, states.reshape(-1, states.shape[-1]), memory, maps)
 
-    def backbone_inputs(self, images: Tensor, context: Context) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and their sizes, a few frames at a time."""
-        size = self.frames_a_call(images)
-        return zip(frame_chunks(images, size), frame_chunks(context.sizes, size), strict=True)
+    def backbone_inputs(
+        self, images: Tensor, context: Context, paths: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Images, their sizes and, if there are any, their branches' factors, a few frames at a time."""
+        size, inputs = self.frames_a_call(images), (images, context.sizes, *(() if paths is None else (paths,)))
+        return zip(*(frame_chunks(some, size) for some in inputs), strict=True)
 
     def frames_a_call(self, images: Tensor) -> int:
         """How many of the images `[n, H, W, 3]` go through the backbone together, groups being of one size."""

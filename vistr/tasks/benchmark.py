@@ -30,14 +30,13 @@ from vistr.files import write_json
 from vistr.inference import loading as prediction
 from vistr.inference.predictor import Predictor
 from vistr.inference.video_clips import ClipSettings, clips_of
-from vistr.layers.dropout import step_noise
 from vistr.models.build import build_model
 from vistr.models.vistr import VisTR
 from vistr.runtime.device import peak_memory_gb, use_device
 from vistr.runtime.subprocess_call import answer_request, ask_apart
 from vistr.tasks.settings import Benchmark
 from vistr.training.compile_ahead import compile_ahead, first_step
-from vistr.training.parts import first_batch, make_optimizer
+from vistr.training.parts import first_batch, make_optimizer, step_noise
 from vistr.training.step import TrainingStep
 from vistr.weights.checkpoint import load_weights, read_checkpoint
 
@@ -215,7 +214,7 @@ def train_some(config: Config, model: VisTR, clips: ClipLoader) -> measuring.Ste
     """Training steps as configured."""
     step = TrainingStep(model, config.loss)
     optimizer = make_optimizer(config, model, step)
-    noise = partial(step_noise, config.transformer.dropout, config.seed)
+    noise = partial(step_noise, config, config.num_frames)
     return measuring.time_training(step, optimizer, config.optimizer.rates, clips, noise, Benchmark.of(config).repeats)
 
 

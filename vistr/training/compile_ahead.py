@@ -20,7 +20,6 @@ from vistr.config.compose import from_dict, to_dict
 from vistr.data.buckets import Size
 from vistr.data.clips import Batch, ClipTargets
 from vistr.data.readers import reader_of
-from vistr.layers.dropout import step_noise
 from vistr.losses.supervision import bucket, buckets
 from vistr.models.build import build_model, graph_cache
 from vistr.models.vistr import VisTR
@@ -29,7 +28,7 @@ from vistr.runtime.device import peak_memory_gb, use_device
 from vistr.runtime.graph import Graph, num_compiled
 from vistr.runtime.graph_cache import digest
 from vistr.runtime.subprocess_call import answer_request, ask_apart
-from vistr.training.parts import make_optimizer
+from vistr.training.parts import make_optimizer, step_noise
 from vistr.training.step import TrainingStep
 
 logger = logging.getLogger(__name__)
@@ -143,10 +142,8 @@ def compile_work(request: dict[str, Any], _: Path) -> dict[str, Any]:
         if work.update:
             compile_update(config, model, step, sums=work.sums)
         for num_objects in work.objects:
-            step(
-                empty_batch(work.clips, *size, num_objects, marks=moves(config)),
-                step_noise(config.transformer.dropout, 0, 0),
-            )
+            batch = empty_batch(work.clips, *size, num_objects, marks=moves(config))
+            step(batch, step_noise(config, work.clips * config.num_frames, 0))
     if work.inference:
         batch = empty_batch(1, *size, 0)
         model(batch.frames, batch.padding)

@@ -57,21 +57,23 @@ def _native_square_sum_of(gradient: Tensor) -> Tensor:
     return _half_of_squares(gradient)
 
 
-@_update.register("Function", "Tensor", "Tensor", "Tensor", "Bool", "Tensor", "Tensor", "Tensor", "Tensor")
+@_update.register("Function", "Tensor", "Tensor", "Tensor", "Bool", "Bool", "Tensor", "Tensor", "Tensor", "Tensor")
 def _update_one(
     adam: Any,
     scalars: Tensor,
     decays: Tensor,
     shrink: Tensor,
     is_backbone: bool,
+    has_decay: bool,
     variable: Parameter,
     first: Parameter,
     second: Parameter,
     gradient: Tensor,
 ) -> Tensor:
     group = 0 if is_backbone else 1
-    decayed = ops.assign(variable, variable * decays[group])
-    gradient = ops.depend(gradient * shrink, decayed)
+    gradient = gradient * shrink
+    if has_decay:
+        gradient = ops.depend(gradient, ops.assign(variable, variable * decays[group]))
     moved = adam(variable, first, second, scalars[2], scalars[3], scalars[group], *BETAS, scalars[4], gradient)
     return moved[0]
 
@@ -79,11 +81,18 @@ def _update_one(
 class Group(nn.Cell):
     """Some of the parameters with their moments: what an update computes on the way is in memory for one group."""
 
-    def __init__(self, parameters: Sequence[Parameter], weight_decay: float, graphs: GraphCache | None) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        weight_decay: float,
+        graphs: GraphCache | None,
+        no_decay: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.weight_decay = weight_decay
         self.variables = ms.ParameterTuple(parameters)
         self.is_backbone = tuple("backbone." in p.name for p in parameters)
+        self.has_decay = tuple(not decay_free(p.name, no_decay) for p in parameters)
         self.first = ms.ParameterTuple(_zeros_like(p, "first") for p in parameters)
         self.second = ms.ParameterTuple(_zeros_like(p, "second") for p in parameters)
         self.adam = ops.Adam()
@@ -108,7 +117,7 @@ class Group(nn.Cell):
 
         weights = (*self.variables, *self.first, *self.second)
         self.run_square_sum = Graph("the gradients' norm", square_sum, weights, graphs, quiet=True)
-        self.run_update = Graph("AdamW", update, weights, graphs, weight_decay, quiet=True)
+        self.run_update = Graph("AdamW", update, weights, graphs, (weight_decay, no_decay), quiet=True)
         # For several ranks: one message takes a fifth of the time of many. It stands between two graphs, because one
         # that held it could not be compiled ahead by a process that is alone.
         self.run_joined = Graph("the gradients as one", joined, weights, graphs, quiet=True)
@@ -121,13 +130,15 @@ class Group(nn.Cell):
         """
         decays = 1 - scalars[:2] * self.weight_decay
         update = ops.partial(_update, self.adam, scalars, decays, scalars[5])
-        moved = self.each(update, self.is_backbone, self.variables, self.first, self.second, gradients)
+        moved = self.each(update, self.is_backbone, self.has_decay, self.variables, self.first, self.second, gradients)
         # Updates that nothing depends on are left out; a result that comes before them would be waited for in vain.
         return ops.depend(decays, moved) + 1
 
 
 class AdamW:
     """Optimizer state and update of a fixed list of parameters, whose order the gradients must follow.
+
+    Parameters of the backbone whose names have one of `no_decay` in them have no weight decay.
 
     MindSpore's AdamWeightDecay lacks the bias correction and takes ten times as long; its AdamW takes twice.
     """
@@ -140,13 +151,16 @@ class AdamW:
         ema: float | None = None,
         graphs: GraphCache | None = None,
         ranks: Ranks | None = None,
+        no_decay: Sequence[str] = (),
     ) -> None:
         self.average = None if ema is None else MovingAverage(parameters, ema)
         self.clip_norm = settings.clip_norm
         # A CPU's threads compute while this one waits for a value; a GPU computes anyhow.
         self.waits = ms.get_context("device_target") == "CPU"
         self.places = pieces([p.size for p in parameters], GROUP_SIZE)
-        self.groups = [Group([parameters[i] for i in places], settings.weight_decay, graphs) for places in self.places]
+        self.groups = [
+            Group([parameters[i] for i in places], settings.weight_decay, graphs, no_decay) for places in self.places
+        ]
         self.ranks = ranks or Ranks()
         self.all_reduce = self.ranks.all_reduce()
         self.compiled = False
@@ -227,6 +241,11 @@ class AdamW:
         if self.average is not None:
             self.average.load_state(arrays)
         self.num_updates = int(arrays["num_updates"])
+
+
+def decay_free(name: str, no_decay: Sequence[str]) -> bool:
+    """Whether a parameter is one of the backbone's whose names have one of `no_decay` in them."""
+    return "backbone." in name and any(part in name for part in no_decay)
 
 
 def _zeros_like(parameter: Parameter, name: str) -> Parameter:

@@ -7,6 +7,8 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from vistr.config import Config
 from vistr.config.evaluation_sizes import clip_sizes
 from vistr.data.clip_sources import ClipSource, VideoClips
@@ -17,6 +19,7 @@ from vistr.data.picture_clips import PictureClips
 from vistr.data.readers import reader_of
 from vistr.data.settings import Dataset
 from vistr.data.videos import VideoSet
+from vistr.layers.dropout import Noise, noise_pool, path_factors
 from vistr.models.vistr import VisTR
 from vistr.runtime import system
 from vistr.runtime.device import use_device
@@ -27,7 +30,23 @@ from vistr.training.step import TrainingStep
 
 def make_optimizer(config: Config, model: VisTR, step: TrainingStep, ranks: Ranks | None = None) -> AdamW:
     """The optimizer of the step's parameters, its moments zero; it sums the gradients of the ranks."""
-    return AdamW(step.parameters, config.optimizer, ema=config.training.ema, graphs=model.graphs, ranks=ranks)
+    return AdamW(
+        step.parameters,
+        config.optimizer,
+        ema=config.training.ema,
+        graphs=model.graphs,
+        ranks=ranks,
+        no_decay=config.backbone.no_decay,
+    )
+
+
+def step_noise(config: Config, num_images: int, draw: int) -> Noise:
+    """What drops out in a step on `num_images` frames: a function of the seed and the number of the draw alone."""
+    rate, rates = config.transformer.dropout, np.array(config.backbone.branch_rates)
+    return Noise(
+        noise_pool(rate, config.seed, draw) if rate > 0 else None,
+        path_factors(rates, num_images, config.seed, draw) if rates.any() else None,
+    )
 
 
 def default_workers() -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, ops
 
 from vistr.data.clips import Batch, ClipTargets
+from vistr.layers.dropout import Noise
 from vistr.losses.criterion import Criterion, named_losses
 from vistr.losses.matching import Match
 from vistr.losses.settings import Loss
@@ -81,8 +82,10 @@ class TrainingStep:
         def detector_gradients(*inputs: Tensor | None) -> Any:
             return gradients_of_weighted(*inputs)
 
-        def backbone_gradients(x: Tensor, sizes: Tensor, *gradients: Tensor) -> Any:
-            return gradients_of(body, backbone_params)(x, sizes, gradients)
+        def backbone_gradients(x: Tensor, sizes: Tensor, paths: Tensor | None, *gradients: Tensor) -> Any:
+            if paths is None:
+                return gradients_of(body, backbone_params)(x, sizes, gradients)
+            return gradients_of(body, backbone_params)(x, sizes, paths, gradients)
 
         kept = (list(model.get_parameters()), model.graphs, loss_settings)
         self.masks = MaskStep(model, criterion, needs_stride4=self.from_images, kept=kept)
@@ -91,9 +94,9 @@ class TrainingStep:
         self.run_backbone_gradients = Graph("the backbone's gradients", backbone_gradients, *kept)
 
     def __call__(
-        self, batch: Batch, noise: np.ndarray | None, normalisers: Normalisers | None = None, scale: float = 1.0
+        self, batch: Batch, noise: Noise | None, normalisers: Normalisers | None = None, scale: float = 1.0
     ) -> StepResult:
-        """Losses and gradients of `batch`; `noise` is the step's dropout pool, None for no dropout.
+        """Losses and gradients of `batch`; `noise` is what drops out in this step, None for nothing.
 
         `normalisers` are those of all batches that share an optimizer step, None where this is the only one. With a
         `scale` small gradients survive half precision.
@@ -102,8 +105,8 @@ class TrainingStep:
             normalisers = Normalisers(max(1, count_boxes(batch.targets)), None)
         clock = [time.perf_counter()]
         images, context = self.model.prepare(batch.frames, batch.padding)
-        pool = None if noise is None else Tensor(noise)
-        found = self.model.detect(images, context, pool)
+        pool, paths = (None if drawn is None else Tensor(drawn) for drawn in noise or Noise())
+        found = self.model.detect(images, context, pool, paths)
         logits, boxes = found.logits.asnumpy()[self.first_layer :], found.boxes.asnumpy()[self.first_layer :]
         clock.append(time.perf_counter())
         supervision, matches = supervise(
@@ -116,7 +119,7 @@ class TrainingStep:
         )
         errors = matching_errors(logits[-1], supervision.classes[-1], batch.targets)
         clock.append(time.perf_counter())
-        losses, gradients = self.backward(images, context, pool, found, supervision, scale)
+        losses, gradients = self.backward(images, context, pool, paths, found, supervision, scale)
         clock.append(time.perf_counter())
         seconds = dict(zip(("forward", "match", "backward"), np.diff(clock).tolist(), strict=True))
         return StepResult({**losses, **errors}, gradients, matches, seconds)
@@ -126,6 +129,7 @@ class TrainingStep:
         images: Tensor,
         context: Context,
         noise: Tensor | None,
+        paths: Tensor | None,
         found: Detection,
         supervision: Supervision,
         scale: float,
@@ -148,8 +152,8 @@ class TrainingStep:
         grad_backbone: Sequence[Tensor] = ()
         if len(self.backbone_params):
             start = images if self.from_images else stride4
-            size = self.model.frames_a_call(images)
-            grad_backbone = self.backbone_gradients(start, context.sizes, [*grad_maps, grad_stride32], size)
+            size, inputs = self.model.frames_a_call(images), (start, context.sizes, paths)
+            grad_backbone = self.backbone_gradients(inputs, [*grad_maps, grad_stride32], size)
         groups = ((self.detector_params, grad_detector), (self.backbone_params, grad_backbone))
         named = {
             p.name: g for parameters, some in groups for p, g in zip(parameters, some, strict=True)
@@ -159,17 +163,22 @@ class TrainingStep:
         return losses, gradients
 
     def backbone_gradients(
-        self, start: Tensor, sizes: Tensor, grad_maps: Sequence[Tensor], size: int
+        self, inputs: tuple[Tensor, Tensor, Tensor | None], grad_maps: Sequence[Tensor], size: int
     ) -> Sequence[Tensor]:
-        """Gradients of the backbone's parameters, `size` frames at a time; frames that only fill up count nothing."""
-        chunks, n = frame_chunks(start, size), start.shape[0]
+        """Gradients of the backbone's parameters, `size` frames at a time; frames that only fill up count nothing.
+
+        `inputs` are images or the first maps, the frames' sizes, and their branches' factors.
+        """
+        num_frames = inputs[0].shape[0]
+        count = -(-num_frames // size)
+        chunks = [(None,) * count if some is None else frame_chunks(some, size) for some in inputs]
         total: Sequence[Tensor] = ()
-        for i, (chunk, chunk_sizes) in enumerate(zip(chunks, frame_chunks(sizes, size), strict=True)):
-            gradients = [g if len(chunks) == 1 else g[i * size : (i + 1) * size] for g in grad_maps]
-            missing = (i + 1) * size - n
+        for i, chunk in enumerate(zip(*chunks, strict=True)):
+            gradients = [g if count == 1 else g[i * size : (i + 1) * size] for g in grad_maps]
+            missing = (i + 1) * size - num_frames
             if missing > 0:
                 gradients = [ops.concat((g, ops.zeros((missing, *g.shape[1:]), g.dtype)), 0) for g in gradients]
-            total = add(total, self.run_backbone_gradients(chunk, chunk_sizes, *gradients))
+            total = add(total, self.run_backbone_gradients(*chunk, *gradients))
         return total
 
 

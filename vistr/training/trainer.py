@@ -17,7 +17,6 @@ from vistr.data.clips import Batch
 from vistr.data.loader import ClipLoader
 from vistr.errors import UserError
 from vistr.files import PROGRAM
-from vistr.layers.dropout import step_noise
 from vistr.losses.criterion import LOSSES
 from vistr.losses.supervision import group_normalisers
 from vistr.models.vistr import VisTR
@@ -30,6 +29,7 @@ from vistr.tasks.settings import Train
 from vistr.training.by_source import BySource
 from vistr.training.mask_step import add
 from vistr.training.optimizer import AdamW
+from vistr.training.parts import step_noise
 from vistr.training.progress import Progress
 from vistr.training.scaling import LossScale
 from vistr.training.step import TrainingStep
@@ -175,7 +175,7 @@ class Trainer:
         for i, batch in enumerate(group):
             # Every batch of a group, and every rank, draws its own noise.
             draw = (self.state.step * self.training.accumulation_steps + i) * ranks.size + ranks.rank
-            noise = step_noise(self.config.transformer.dropout, self.config.seed, draw)
+            noise = step_noise(self.config, len(batch.targets) * self.config.num_frames, draw)
             result = self.step(batch, noise, normalisers, self.scale.value)
             gradients = add(gradients, result.gradients)
             self.by_source.add(batch, result.losses)

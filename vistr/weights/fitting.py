@@ -32,7 +32,8 @@ def _compared(source: Source, config: Config) -> list[tuple[str, Any, Any]]:
     arrays, transformer = source.arrays, config.transformer
     backbone, found = backbone_of(arrays), list[tuple[str, Any, Any]]()
     if backbone is not None:
-        found.append(("backbone.name", backbone.name, config.backbone.name))
+        told = backbone.told if backbone.name == config.backbone.name else ("name",)
+        found += [(f"backbone.{key}", getattr(backbone, key), getattr(config.backbone, key)) for key in told]
     width = _size(source, "vistr.input_proj.weight", 0)
     if source.is_backbone or width is None:
         return found

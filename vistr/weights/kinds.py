@@ -16,6 +16,7 @@ from vistr.weights.formats import WeightFile
 from vistr.weights.load import shorten
 from vistr.weights.mindspore_port import from_port, is_port
 from vistr.weights.names import to_torch_layout, torch_name
+from vistr.weights.swin_names import microsoft_names
 
 Kind = str  # "a vistr checkpoint", "a VisTR", "a VisTR of the MindSpore port", "a DETR", or a backbone's family
 BODY = "vistr.backbone.0.body."
@@ -48,8 +49,8 @@ class Source:
 def source_of(file: WeightFile) -> Source:
     """What the arrays of a file are of.
 
-    Understands torchvision's and timm's ResNets, COCO DETR, the original VisTR, its MindSpore port and our own
-    checkpoints by their names. Raises UserError for other names.
+    Understands torchvision's and timm's ResNets, theirs and Microsoft's Swins, COCO DETR, the original VisTR, its
+    MindSpore port and our own checkpoints by their names. Raises UserError for other names.
     """
     kind: Kind
     if is_port(file.arrays):
@@ -72,9 +73,9 @@ def recognise(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[Kind, dict[
     if any(name.startswith("transformer.") for name in arrays):
         heads = ("bbox_attention.", "mask_head.")
         return "a DETR", {n if n.startswith(heads) else f"vistr.{n}": v for n, v in arrays.items()}
-    arrays = {name.removeprefix("backbone.0.body."): value for name, value in arrays.items()}
+    arrays = microsoft_names({name.removeprefix("backbone.0.body."): value for name, value in arrays.items()})
     for backbone in BACKBONES.values():
         if backbone.wrote(arrays):
             return backbone.family, {BODY + name: value for name, value in arrays.items()}
     names = shorten(sorted(arrays), 3)
-    raise UserError(f"{path}: the names in it ({names}) are neither a ResNet's, a DETR's nor a VisTR's")
+    raise UserError(f"{path}: the names in it ({names}) are neither a ResNet's, a Swin's, a DETR's nor a VisTR's")

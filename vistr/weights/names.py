@@ -24,8 +24,8 @@ _FROM_SEQUENCE_HEAD = {str(number): name for name, number in _SEQUENCE_HEAD.item
 def torch_name(name: str) -> str:
     """The original's name of our parameter `name`."""
     name = re.sub(r"conv(\d)\.norm\.", r"bn\1.", name)
-    name = re.sub(r"downsample\.norm\.", "downsample.1.", name)
-    name = re.sub(r"downsample\.weight", "downsample.0.weight", name)
+    name = re.sub(r"(layer\d\.\d+\.downsample)\.norm\.", r"\1.1.", name)
+    name = re.sub(r"(layer\d\.\d+\.downsample)\.weight", r"\1.0.weight", name)
     name = re.sub(r"insmask_head\.(\w+)\.", lambda m: f"insmask_head.{_SEQUENCE_HEAD[m[1]]}.", name)
     for ours, original in _PREFIXES:
         if name.startswith(ours):

@@ -52,9 +52,9 @@ def original_name(name: str) -> str:
     return torch_name(f"detector.backbone.{name}").removeprefix(BODY)
 
 
-def network(dim: int, depths: list[int], window: int, **changes: Any) -> nn.Cell:
+def network(dim: int, depths: list[int], window: int, *, recompute: bool = False) -> nn.Cell:
     """A Swin with the reference weights."""
-    cell: Any = Swin(embed_dim=dim, depths=depths, window=window, **changes).build()
+    cell: Any = Swin(embed_dim=dim, depths=depths, window=window).build(recompute=recompute)
     for p in cell.get_parameters():
         name, shape = original_name(p.name), tuple(p.shape)
         set_value(p, from_torch_layout(reference.weight(BODY + name, torch_shape(name, shape)), shape))
@@ -89,8 +89,9 @@ def test_the_published_networks_maps(case: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_published_networks_gradients() -> None:
-    cell, numbers = network(*CASES["wide"][:3]), reference.golden("swin_wide")
+@pytest.mark.parametrize("recompute", [False, True])
+def test_the_published_networks_gradients(recompute: bool) -> None:
+    cell, numbers = network(*CASES["wide"][:3], recompute=recompute), reference.golden("swin_wide")
     shapes = [(2, 17, 24, 32), (2, 9, 12, 64), (2, 5, 6, 128), (2, 3, 3, 256)]
     weights = [np.random.RandomState(100 + i).standard_normal(s).astype(np.float32) for i, s in enumerate(shapes)]
     found = {original_name(name): g for name, g in gradients(cell, weights, images("wide"), compiled=True).items()}

@@ -70,6 +70,17 @@ def test_an_onnx_file_of_fewer_frames_gives_them_too(checkpoint: Path, tmp_path:
     assert json.loads((tmp_path / "vistr.onnx.json").read_text())["num_frames"] == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["mindir", "onnx"])
+def test_windows_of_attention_export_too(tmp_path: Path, form: str) -> None:
+    swin = ["backbone=swin_t", "backbone.embed_dim=32", "backbone.depths=[1,2,1,1]", "backbone.window=4"]
+    config, checkpoint = load_config([*MODEL[1:], *swin]), tmp_path / "swin.safetensors"
+    categories = [Category(i, name) for i, name in enumerate(NAMES, 1)]
+    save_checkpoint(checkpoint, build_model(config, len(NAMES)), Metadata(to_dict(config), categories), {})
+    differences = run(checkpoint, tmp_path / f"vistr.{form}", f"format={form}")
+    assert max(differences.values()) <= export.TOLERANCE
+
+
 def test_a_file_that_gives_other_outputs_is_not_kept(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

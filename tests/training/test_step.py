@@ -21,6 +21,7 @@ from vistr.losses.supervision import Supervision, group_normalisers, supervise
 from vistr.models.vistr import VisTR, image_rows
 from vistr.runtime.backend import GPU_LIMITS
 from vistr.training import step as module
+from vistr.training.parts import step_noise
 from vistr.training.step import StepResult, TrainingStep, matching_errors
 
 CLIP, OTHER = tiny.clip(0, 2), tiny.clip(2, 2, pad_width=32)
@@ -86,23 +87,27 @@ def test_recomputing_changes_no_number(compiled: StepResult) -> None:
 
 
 @pytest.mark.slow
-def test_the_network_of_a_gpu_computes_the_same() -> None:
+@pytest.mark.parametrize("backbone", ["tiny", "tiny_swin"])
+def test_the_network_of_a_gpu_computes_the_same(backbone: str) -> None:
     # All of it but the layout of its convolutions, which a CPU has no kernels for.
-    noise = Noise(noise_pool(0.1, 0, 1))
-    ours, theirs = (tiny.eager(tiny.training_step(network)) for network in (tiny.model("gpu"), tiny.model()))
+    noise = step_noise(tiny.config(name=backbone), tiny.NUM_FRAMES, 1)
+    networks = (tiny.model("gpu", name=backbone), tiny.model(name=backbone))
+    ours, theirs = (tiny.eager(tiny.training_step(network)) for network in networks)
     assert ours.model.limits == GPU_LIMITS
     found, expected = ours(CLIP, noise), theirs(CLIP, noise)
     assert found.losses == pytest.approx(expected.losses, rel=1e-5)
     assert_same(arrays(found.gradients), arrays(expected.gradients), ours)
 
 
-def test_frames_a_few_at_a_time_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backbone", ["tiny", "tiny_swin"])
+def test_frames_a_few_at_a_time_change_no_number(monkeypatch: pytest.MonkeyPatch, backbone: str) -> None:
     # Three frames two at a time: the second group is filled up, which must count nothing.
-    network = tiny.eager(tiny.model(num_frames=3))
+    network = tiny.eager(tiny.model(num_frames=3, name=backbone))
     step, clip = tiny.eager(tiny.training_step(network)), tiny.clip(4, 2, num_frames=3)
-    whole, outputs = step(clip, None), network(clip.frames, clip.padding)
+    noise = step_noise(tiny.config(name=backbone, dropout=0.0), 3, 1)
+    whole, outputs = step(clip, noise), network(clip.frames, clip.padding)
     monkeypatch.setattr(network, "limits", replace(network.limits, backbone_pixels=2 * tiny.HEIGHT * tiny.WIDTH))
-    parts, again = step(clip, None), network(clip.frames, clip.padding)
+    parts, again = step(clip, noise), network(clip.frames, clip.padding)
     assert parts.losses == pytest.approx(whole.losses, rel=1e-5)
     assert_same(arrays(parts.gradients), arrays(whole.gradients), step)
     np.testing.assert_allclose(again.masks.asnumpy(), outputs.masks.asnumpy(), atol=1e-4)

@@ -47,7 +47,7 @@ COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, Va
 
 # What a checkpoint fixes, and the keys in there that do not shape the network.
 _MODEL = ("backbone", "transformer", "num_frames", "num_instances", "sequence_head")
-_FREE = ("backbone.short_side", "backbone.long_side", "transformer.dropout")
+_FREE = ("backbone.short_side", "backbone.long_side", "backbone.drop_path", "transformer.dropout")
 
 
 # What this process composes from, also where a task composes once more.

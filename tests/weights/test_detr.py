@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from tests import tiny
 from tests.numeric import random
+from tests.padded import clip
 from tests.weights.test_initial import DETR_PARTS, detr, taken
 from vistr.config.compose import to_dict
 from vistr.data.videos import Category
@@ -102,7 +103,7 @@ def test_the_queries_that_find_most_are_in_every_frame(
     network: VisTR, detector: dict[str, np.ndarray], path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     save_file(detector, path)
-    clips = [tiny.clip(seed, 1, pad_width=32 * (seed % 2)) for seed in range(3)]
+    clips = [tiny.clip(seed, 1) for seed in range(2)] + [clip(3, (20, 40), (25, 45))]  # of another size, and padded
     with caplog.at_level(logging.INFO):
         load_initial(network, path, NAMES, clips)
     # The whole DETR: a network of one frame, all queries and COCO's 90 numbers as its classes.
@@ -111,7 +112,7 @@ def test_the_queries_that_find_most_are_in_every_frame(
     head = whole.detector.class_embed
     for parameter, kind in ((head.weight, "weight"), (head.bias, "bias")):
         set_value(parameter, detector[f"class_embed.{kind}"])
-    found = [whole(clip.frames[:, 1:2], clip.padding[:, 1:2]).logits.asnumpy()[0] for clip in clips]
+    found = [whole(one.frames[:, 1:2], one.padding[:, 1:2]).logits.asnumpy()[0] for one in clips]
     fires = np.mean([softmax(logits, -1)[:, [PERSON, RACKET]].sum(-1) for logits in found], 0)
     best = np.sort(np.argsort(-fires)[: tiny.NUM_INSTANCES])
     assert best.tolist() != list(range(tiny.NUM_INSTANCES))
@@ -182,12 +183,12 @@ def test_another_width_gives_the_backbone_and_says_what_would_take_the_rest(
 
 
 def test_copies_of_a_frame_are_seen_as_the_frame_is(detector: dict[str, np.ndarray], path: Path) -> None:
-    clip = tiny.clip(0, 1, num_frames=1)
+    single = tiny.clip(0, 1, num_frames=1)
     found = []
     for num_frames in (1, 3):
         network = small(num_frames=num_frames)
         start(network, detector, path)
-        outputs = network(np.repeat(clip.frames, num_frames, 1), np.repeat(clip.padding, num_frames, 1))
+        outputs = network(np.repeat(single.frames, num_frames, 1), np.repeat(single.padding, num_frames, 1))
         logits = outputs.logits.asnumpy()[..., [0, 2, 4, 5]]  # of the classes that are not drawn
         found.append([out.reshape(num_frames, 3, -1) for out in (logits, outputs.boxes.asnumpy())])
     for alone, copies in zip(*found, strict=True):

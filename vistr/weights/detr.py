@@ -75,18 +75,32 @@ def firing(model: VisTR, arrays: Mapping[str, np.ndarray], rows: Sequence[int], 
     """
     detector, transformer = model.detector, cast(Any, model.detector.transformer)
     queries, weight = (np.asarray(arrays[name], np.float32) for name in (QUERIES, WEIGHT))
-    found = [np.zeros(len(queries))]
+    middles: list[tuple[np.ndarray, np.ndarray]] = []
     for clip in clips:
-        middle = slice(clip.padding.shape[1] // 2, clip.padding.shape[1] // 2 + 1)
-        images, context = model.prepare(clip.frames[:1, middle], clip.padding[:1, middle])
-        tokens = detector.input_proj(detector.backbone(images, context.sizes)[3]).reshape(context.position.shape)
-        seen = (context.position, context.key_padding_mask, None)
-        memory = transformer.encoder(tokens, *seen)
-        states = transformer.decoder(Tensor(queries[None].astype(model.dtype)), memory, *seen)[-1, 0].asnumpy()
-        logits = states.astype(np.float32) @ weight.T + arrays[BIAS]
-        found.append(softmax(logits, -1)[:, list(rows)].sum(-1))
-    fires: np.ndarray = np.mean(found, 0)
-    return fires
+        middle = (slice(1), slice(clip.padding.shape[1] // 2, clip.padding.shape[1] // 2 + 1))
+        middles.append((clip.frames[middle].copy(), clip.padding[middle].copy()))  # the clip itself is let go
+    if not middles:
+        return np.zeros(len(queries))
+    frames = _one_size([frames for frames, _ in middles], 0)
+    padding = _one_size([padding for _, padding in middles], 1)
+    images, context = model.prepare(frames, padding)
+    tokens = detector.input_proj(detector.backbone(images, context.sizes)[3]).reshape(context.position.shape)
+    seen = (context.position, context.key_padding_mask, None)
+    memory = transformer.encoder(tokens, *seen)
+    query = np.repeat(queries[None], len(frames), 0).astype(model.dtype)
+    states = transformer.decoder(Tensor(query), memory, *seen)[-1].asnumpy()
+    logits = states.astype(np.float32) @ weight.T + arrays[BIAS]
+    found: np.ndarray = softmax(logits, -1)[..., list(rows)].sum(-1).mean(0)
+    return found
+
+
+def _one_size(arrays: Sequence[np.ndarray], filling: int) -> np.ndarray:
+    """Arrays `[1, ...]` as one `[n, ...]`, the smaller filled up at the end of every axis."""
+    largest = np.max([array.shape for array in arrays], 0)
+    margins = [[(0, int(extra)) for extra in largest - array.shape] for array in arrays]
+    return np.concatenate(
+        [np.pad(array, margin, constant_values=filling) for array, margin in zip(arrays, margins, strict=True)]
+    )
 
 
 def _chosen(model: VisTR, queries: np.ndarray, fresh: np.ndarray, fires: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, ops
+from scipy.special import softmax
 
 import vistr.losses.criterion
 from tests import reference
@@ -110,6 +111,68 @@ def test_cross_entropy_of_every_query() -> None:
     logits, classes = random(0, 2, 3, 5), np.array([[0, 4, 2], [1, 1, 3]], np.int32)
     expected = np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, classes[..., None], -1)[..., 0]
     np.testing.assert_allclose(negative_log_likelihood(Tensor(logits), Tensor(classes)).asnumpy(), expected, rtol=1e-5)
+
+
+def query_losses(settings: Loss, num_layers: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """Total, parts by layer `[L, 3]` and the logits' gradient of seeded outputs and targets."""
+    logits, boxes = random(0, num_layers, 1, 6, 5), 0.2 + 0.1 * np.abs(np.tanh(random(1, num_layers, 1, 6, 4)))
+    classes = np.tile(np.array([4, 1, 4, 2, 4, 3], np.int32), (num_layers, 1, 1))
+    weights = np.where(classes == 4, 0.1, 1).astype(np.float32)
+    targets = [Tensor(array) for array in (classes, weights, 0.5 * boxes, weights)]
+    criterion = Criterion(settings)
+
+    def total(logits: Tensor) -> tuple[Tensor, Tensor]:
+        return criterion.sum_query_losses(logits, Tensor(boxes), *targets)
+
+    (value, parts), gradient = ms.value_and_grad(total, 0, None, has_aux=True)(Tensor(logits))
+    return float(value), parts.asnumpy(), gradient.asnumpy()
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "expected"), [(6, np.array([1, 2, 3, 4, 5, 15]) / 30), (2, [0.5, 0.5]), (1, [1])]
+)
+def test_growing_weights_are_those_of_devis(num_layers: int, expected: np.ndarray) -> None:
+    equal, parts, plain = query_losses(Loss(), num_layers)
+    grown, same, gradient = query_losses(Loss(layer_weights="growing"), num_layers)
+    by_layer = parts @ [1.0, 5.0, 2.0]
+    assert equal == pytest.approx(by_layer.sum(), rel=1e-5)
+    assert grown == pytest.approx(by_layer @ np.asarray(expected), rel=1e-5)
+    np.testing.assert_array_equal(same, parts)
+    np.testing.assert_allclose(gradient, plain * np.reshape(expected, (-1, 1, 1, 1)), rtol=1e-5, atol=1e-8)
+
+
+def test_the_focal_class_loss_follows_its_formula() -> None:
+    _, plain, _ = query_losses(Loss(), 2)
+    _, parts, gradient = query_losses(Loss(class_focal_gamma=2), 2)
+    np.testing.assert_array_equal(parts[:, 1:], plain[:, 1:])
+    logits = random(0, 2, 1, 6, 5).astype(np.float64)
+    classes = np.array([4, 1, 4, 2, 4, 3])
+
+    def formula(logits: np.ndarray) -> np.ndarray:
+        probability = softmax(logits, -1)[:, 0, np.arange(6), classes]
+        return (np.where(classes == 4, 0.1, 1) * (1 - probability) ** 2 * -np.log(probability)).sum(1)
+
+    np.testing.assert_allclose(parts[:, 0], formula(logits), rtol=1e-5)
+    for place in ((0, 0, 1, 1), (1, 0, 2, 4), (1, 0, 5, 0)):
+        moved = np.zeros_like(logits)
+        moved[place] = 1e-5
+        slope = (formula(logits + moved) - formula(logits - moved)).sum() / 2e-5
+        assert gradient[place] == pytest.approx(slope, rel=1e-3, abs=1e-6)
+
+
+def test_a_focal_loss_of_what_is_certain_is_zero_and_has_a_gradient() -> None:
+    settings = Loss(class_focal_gamma=2.5)
+    logits = np.array([[[[200.0, 0, 0]]]], np.float32)
+    targets = (np.zeros((1, 1, 1), np.int32), np.ones((1, 1, 1), np.float32))
+    boxes = np.full((1, 1, 1, 4), 0.5, np.float32)
+
+    def total(logits: Tensor) -> Tensor:
+        arrays = (*targets, boxes, 0 * targets[1])
+        return Criterion(settings).sum_query_losses(logits, Tensor(boxes), *(Tensor(array) for array in arrays))[0]
+
+    value, gradient = ms.value_and_grad(total)(Tensor(logits))
+    assert float(value) == 0
+    assert not gradient.asnumpy().any()
 
 
 def test_a_loss_without_a_weight_and_a_weight_without_a_loss_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:

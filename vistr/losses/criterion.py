@@ -8,6 +8,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
+from mindspore.ops import constexpr
 
 from vistr.layers.padding import inside_of, sizes_at
 from vistr.layers.resize import resize_bilinear
@@ -78,6 +79,7 @@ class Criterion(nn.Cell):
             raise ValueError(f"{', '.join(unknown)}: there is no loss of that name")
         self.query_weights = tuple(weights[name] for name in QUERY_LOSSES)
         self.mask_weights = tuple(weights[name] for name in MASK_LOSSES)
+        self.layers_grow, self.focal_gamma = settings.layer_weights == "growing", settings.class_focal_gamma
         self.sums_natively = backend.sums_natively()
 
     def sum_query_losses(
@@ -93,10 +95,17 @@ class Criterion(nn.Cell):
 
         `logits [L, B, Q, C+1]`, `boxes [L, B, Q, 4]`, the targets as in `Supervision`.
         """
+        if self.focal_gamma > 0:
+            # Rounding may take a probability past 1, and a negative number has no power.
+            missed = ops.relu(1 - ops.exp(-negative_log_likelihood(logits, classes)))
+            class_weights = class_weights * ops.pow(missed, self.focal_gamma)
         parts: tuple[Tensor, ...] = ()
         for loss in QUERY_LOSSES.values():
             parts = (*parts, loss(logits, boxes, classes, class_weights, target_boxes, box_weights))
-        return weighted_sum(parts, self.query_weights).sum(), ops.stack(parts, -1)
+        by_layer = weighted_sum(parts, self.query_weights)
+        if self.layers_grow:
+            by_layer = by_layer * growing_weights(logits.shape[0])
+        return by_layer.sum(), ops.stack(parts, -1)
 
     def sum_mask_losses(
         self, masks: Tensor, targets: Tensor, weights: Tensor, sizes: Tensor | None = None
@@ -110,6 +119,14 @@ class Criterion(nn.Cell):
         for loss in mask_losses(masks, targets, sizes, sums_natively=self.sums_natively):
             parts = (*parts, (loss * weights).sum())
         return weighted_sum(parts, self.mask_weights), ops.stack(parts)
+
+
+@constexpr
+def growing_weights(num_layers: int) -> Tensor:
+    """Weights of the layers, which add up to 1: `[L]`; they grow by equal steps to the last, which has a half."""
+    weights = np.arange(1, num_layers + 1, dtype=np.float32)
+    weights[-1] = max(1, weights[:-1].sum())
+    return Tensor(weights / weights.sum())
 
 
 def named_losses(query_losses: np.ndarray, mask_losses: np.ndarray) -> dict[str, float]:

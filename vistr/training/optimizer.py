@@ -57,25 +57,29 @@ def _native_square_sum_of(gradient: Tensor) -> Tensor:
     return _half_of_squares(gradient)
 
 
-@_update.register("Function", "Tensor", "Tensor", "Tensor", "Bool", "Bool", "Tensor", "Tensor", "Tensor", "Tensor")
+@_update.register("Function", "Tensor", "Tensor", "Tensor", "Number", "Bool", "Tensor", "Tensor", "Tensor", "Tensor")
 def _update_one(
     adam: Any,
     scalars: Tensor,
     decays: Tensor,
     shrink: Tensor,
-    is_backbone: bool,
+    group: int,
     has_decay: bool,
     variable: Parameter,
     first: Parameter,
     second: Parameter,
     gradient: Tensor,
 ) -> Tensor:
-    group = 0 if is_backbone else 1
     gradient = gradient * shrink
     if has_decay:
         gradient = ops.depend(gradient, ops.assign(variable, variable * decays[group]))
-    moved = adam(variable, first, second, scalars[2], scalars[3], scalars[group], *BETAS, scalars[4], gradient)
+    moved = adam(variable, first, second, scalars[3], scalars[4], scalars[group], *BETAS, scalars[5], gradient)
     return moved[0]
+
+
+def rate_of(name: str) -> int:
+    """Which learning rate a parameter has: 0 the backbone's, 2 the decoder's, 1 all others'."""
+    return 0 if "backbone." in name else 2 if "transformer.decoder." in name else 1
 
 
 class Group(nn.Cell):
@@ -91,7 +95,7 @@ class Group(nn.Cell):
         super().__init__()
         self.weight_decay = weight_decay
         self.variables = ms.ParameterTuple(parameters)
-        self.is_backbone = tuple("backbone." in p.name for p in parameters)
+        self.rate_of = tuple(rate_of(p.name) for p in parameters)
         self.has_decay = tuple(not decay_free(p.name, no_decay) for p in parameters)
         self.first = ms.ParameterTuple(_zeros_like(p, "first") for p in parameters)
         self.second = ms.ParameterTuple(_zeros_like(p, "second") for p in parameters)
@@ -126,11 +130,11 @@ class Group(nn.Cell):
     def construct(self, scalars: Tensor, *gradients: Tensor) -> Tensor:
         """Decay and step, and say when that is done.
 
-        `scalars` are (backbone's rate, rate, beta1^t, beta2^t, epsilon, factor of the gradients).
+        `scalars` are (backbone's rate, rate, decoder's rate, beta1^t, beta2^t, epsilon, factor of the gradients).
         """
-        decays = 1 - scalars[:2] * self.weight_decay
-        update = ops.partial(_update, self.adam, scalars, decays, scalars[5])
-        moved = self.each(update, self.is_backbone, self.has_decay, self.variables, self.first, self.second, gradients)
+        decays = 1 - scalars[:3] * self.weight_decay
+        update = ops.partial(_update, self.adam, scalars, decays, scalars[6])
+        moved = self.each(update, self.rate_of, self.has_decay, self.variables, self.first, self.second, gradients)
         # Updates that nothing depends on are left out; a result that comes before them would be waited for in vain.
         return ops.depend(decays, moved) + 1
 
@@ -154,7 +158,7 @@ class AdamW:
         no_decay: Sequence[str] = (),
     ) -> None:
         self.average = None if ema is None else MovingAverage(parameters, ema)
-        self.clip_norm = settings.clip_norm
+        self.clip_norm, self.decoder_factor = settings.clip_norm, settings.decoder_rate_factor
         # A CPU's threads compute while this one waits for a value; a GPU computes anyhow.
         self.waits = ms.get_context("device_target") == "CPU"
         self.places = pieces([p.size for p in parameters], GROUP_SIZE)
@@ -180,7 +184,7 @@ class AdamW:
         self.num_updates += 1
         power1, power2 = (beta**self.num_updates for beta in BETAS)
         # The kernel adds epsilon before the second moment's correction, the paper after it.
-        values = [*rates, power1, power2, EPSILON * np.sqrt(1 - power2), factor / scale]
+        values = [*rates, rates[1] * self.decoder_factor, power1, power2, EPSILON * np.sqrt(1 - power2), factor / scale]
         scalars = Tensor(np.array(values, np.float32))
         for group, some in pairs:
             updated = group.run_update(scalars, *some)

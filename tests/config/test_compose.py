@@ -23,7 +23,7 @@ from vistr.files import ROOT
 OPTIONS = [f"{group}={name}" for group, options in schema.OPTIONS.items() for name in options] + sorted(
     f"{file.parent.relative_to(ROOT / 'conf')}={file.stem}"
     for file in (ROOT / "conf").rglob("*.yaml")
-    if file.parent != ROOT / "conf" and "hydra" not in file.parts and not file.stem.startswith("_")
+    if file.parent != ROOT / "conf" and not {"hydra", "categories"} & {*file.parts} and not file.stem.startswith("_")
 )
 EXPERIMENTS = sorted(file.stem for file in (ROOT / "experiments").glob("*.yaml"))
 

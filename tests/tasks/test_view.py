@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.drawing.browser import Browser, browser
 from vistr.config import Config, Dataset
+from vistr.config.compose import load_run
 from vistr.data.segmentation import encode, to_json
 from vistr.errors import UserError
 from vistr.evaluation.pairing import VideoPairs
@@ -199,3 +200,41 @@ def test_the_index_lists_the_worst_first_and_leads_to_the_pages(browser: Browser
     assert browser.find("#truth-list .note").text == "found, overlap 1.00"
     browser.find("#back").click()
     browser.wait(f"{names} === 'clip_1 clip_2 clip_4'")
+
+
+def write_pictures(folder: Path) -> list[str]:
+    """Two pictures with one object each, as COCO has them; the overrides that name them."""
+    images = [{"id": n, "file_name": f"{n}.png", "height": 48, "width": 64} for n in (1, 2)]
+    for image in images:
+        Image.new("RGB", (64, 48), (40 * image["id"], 90, 30)).save(folder / image["file_name"])
+    square = [[10, 10, 40, 10, 40, 40, 10, 40]]
+    annotations = [{"id": n, "image_id": n, "category_id": 1, "segmentation": square} for n in (1, 2)]
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cup"}]}
+    (folder / "coco.json").write_text(json.dumps(content))
+    files = [f"dataset.annotations={folder / 'coco.json'}", f"dataset.images={folder}"]
+    return ["task=view", "dataset=coco", *files, "dataset.holdout=0", "num_frames=3", "dataset/augmentation=light"]
+
+
+def test_without_results_the_clips_of_a_training_are_drawn(tmp_path: Path) -> None:
+    loaded, _ = load_run([*write_pictures(tmp_path), "dataset.short_side=48", "dataset.long_side=64"])
+    for name in ("first", "second"):
+        loaded.run_dir = str(tmp_path / name)
+        (tmp_path / name).mkdir()
+        assert run(loaded) == {}
+    first, second = (sorted((tmp_path / name).glob("clip_*.png")) for name in ("first", "second"))
+    assert [path.name for path in first] == ["clip_0001.png", "clip_0002.png"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["task=view"], "task=view needs annotations=, the annotation file with the truth"),
+        (["task=view", "dataset=coco"], "dataset=coco needs dataset.root=, the folder coco lies in"),
+        (["task=view", "dataset=coco", "dataset.root=nowhere"], "dataset.root=.*nowhere: there is no such folder"),
+        (["task=view", "dataset=coco", "results=x.json"], "task=view needs annotations="),
+    ],
+)
+def test_what_is_to_be_drawn_has_to_be_named(overrides: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        load_run(overrides)

@@ -35,7 +35,7 @@ def check(config: Config, *, with_dataset: bool = True) -> None:
     require_figure(config.task, config.optimize, config.training.ema)
     config.task.check_inputs(config)
     # The others read nothing of the dataset but its clip size.
-    if with_dataset and config.task.name in ("train", "evaluate"):
+    if with_dataset and config.task.reads_dataset(config):
         check_dataset(config)
 
 

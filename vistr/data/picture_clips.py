@@ -127,8 +127,9 @@ class PictureClips(ClipSource):
         self, video: Video, warp: Warp, pasted: Pasted | None, outside: NDArray[np.bool_] | None, padded: Size
     ) -> ClipTargets:
         objects = [one for one in video.annotations if not one.iscrowd]
-        by_size = sorted(objects, key=lambda one: -_area(one))
-        kept = by_size[: self.motion.max_objects - (pasted is not None)]
+        by_size = sorted(range(len(objects)), key=lambda number: -_area(objects[number]))
+        room = self.motion.max_objects - (pasted is not None)
+        kept, beyond = ([objects[number] for number in sorted(some)] for some in (by_size[:room], by_size[room:]))
         covered = None if pasted is None else pasted.masks
         tracks = [(one, _masks(warp, one.segmentations[0], covered, padded)) for one in kept]
         if pasted is not None:
@@ -153,7 +154,7 @@ class PictureClips(ClipSource):
             size=warp.after,
             original_size=(video.height, video.width),
             outside=whole,
-            ignored=_ignored(warp, [*video.ignored, *by_size[len(kept) :]]),
+            ignored=_ignored(warp, [*video.ignored, *beyond]),
         )
 
 

@@ -51,6 +51,10 @@ class Task:
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError for inputs that are lacking or not there, or that contradict the rest of the run."""
 
+    def reads_dataset(self, config: Config) -> bool:
+        """Whether it reads the videos that `dataset=` names, beside the size of clips."""
+        return False
+
     def run_name(self) -> str | None:
         """First part of the name of its run's folder; None: the dataset, the backbone and num_frames."""
         return None
@@ -96,6 +100,10 @@ class Evaluating(Task):
 
     num_pictures: int = knob(4, at_least=0)  # videos drawn beside their truth
     min_score: float = knob(0.0, at_least=0, at_most=1)  # tracks below are left out of the results
+
+    def reads_dataset(self, config: Config) -> bool:
+        """It does."""
+        return True
 
 
 @dataclass
@@ -187,7 +195,7 @@ class Score(Task):
 
 @dataclass
 class View(Score):
-    """anyone's results beside the truth, as pages"""
+    """anyone's results beside the truth, as pages; without results the training clips of dataset="""
 
     figures = ()
 
@@ -195,8 +203,19 @@ class View(Score):
     num_videos: int | None = knob(20, at_least=1)  # videos that get a page, half the worst, half the best; null: all
     min_score: float = knob(0.1, at_least=0, at_most=1)  # predictions below are left out
 
+    def reads_dataset(self, config: Config) -> bool:
+        """Where neither truth nor results are named, but a dataset, or a study with one, is."""
+        typed = any(re.match(r"\+*(dataset|experiments?)[=@]", override) for override in config.overrides)
+        return typed and not self.annotations and not self.results
+
+    def run_name(self) -> str | None:
+        """The results; of clips as a training of them."""
+        return super().run_name() if self.results else None
+
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError where truth, results or frames are not there."""
+        if self.reads_dataset(config):
+            return
         super().check_inputs(config)
         if config.dataset.annotations is not None:
             raise UserError("dataset.annotations= has no effect on task=view: the truth is annotations=.")

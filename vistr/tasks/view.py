@@ -1,21 +1,25 @@
-"""`task=view`: anyone's results beside the truth, as pages to look at, the worst and the best videos first."""
+"""`task=view`: anyone's results beside the truth, as pages, the worst and the best first; or a dataset's clips."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from vistr.config import Config
+from vistr.config.open_videos import training_videos
 from vistr.data.samples import open_frame
 from vistr.data.sources import dataset_frames, open_annotations
 from vistr.data.videos import Video, VideoSet, check_images
 from vistr.drawing.beside_truth import report_tracks
+from vistr.drawing.clip_sheets import clip_sheet
 from vistr.drawing.gallery import Card, telling_frame, thumbnails, write_gallery
 from vistr.drawing.report import write_report
 from vistr.errors import UserError
@@ -24,6 +28,7 @@ from vistr.evaluation.pairing import FOUND_IOU, VideoPairs, pair_video
 from vistr.evaluation.reading import Contents, read
 from vistr.evaluation.truth import truth_of
 from vistr.tasks.settings import View
+from vistr.training.parts import make_loader
 
 logger = logging.getLogger(__name__)
 # Annotation files do not say it; YouTube-VIS took every fifth frame of about 30 a second.
@@ -37,8 +42,14 @@ EXPLANATION = (
 
 
 def run(config: Config) -> dict[str, float]:
-    """Write index.html and a page for each chosen video into the run's folder; returns the official figures, if any."""
+    """Write index.html and a page for each chosen video into the run's folder; returns the official figures, if any.
+
+    Where a dataset is named in place of results, the clips that a training on it would begin with are drawn.
+    """
     task = View.of(config)
+    if task.reads_dataset(config):
+        draw_clips(config, task.num_videos)
+        return {}
     annotation_file, results_file, folder = Path(task.annotations), Path(task.results), config.folder
     images = config.dataset.images
     video_set = open_annotations(annotation_file, None if images is None else Path(images))
@@ -68,6 +79,19 @@ def run(config: Config) -> dict[str, float]:
     )
     logger.info("Open in a browser: %s", os.path.relpath(folder / "index.html"))
     return figures
+
+
+def draw_clips(config: Config, count: int | None) -> None:
+    """Write the first `count` clips of a training, None: of an epoch, as pictures clip_0001.png ..."""
+    videos, _ = training_videos(config)
+    loader = make_loader(config, videos, batch_size=1)
+    with closing(loader.epoch(0)) as batches:
+        for number, batch in enumerate(islice(batches, count), 1):
+            targets = batch.targets[0]
+            video_set = videos[targets.source] if targets.source else next(iter(videos.values()))
+            sheet = clip_sheet(batch.frames[0], targets, video_set)
+            Image.fromarray(sheet).save(config.folder / f"clip_{number:04d}.png")
+    logger.info("The clips a training would begin with: %s", os.path.relpath(config.folder / "clip_*.png"))
 
 
 def rank(pairs: Sequence[VideoPairs]) -> list[VideoPairs]:

@@ -13,10 +13,12 @@ from vistr.config import search_path
 from vistr.config.compose import adopt_checkpoint, from_dict, load_run, to_dict
 from vistr.config.evaluation_sizes import evaluation_size
 from vistr.config.open_videos import evaluation_videos, training_videos
+from vistr.config.overrides import ready
 from vistr.config.resuming import write_settings
 from vistr.config.run_names import override_key
 from vistr.errors import UserError
 from vistr.files import CONF
+from vistr.sweeps.plan import plan
 
 MIX = ("dataset=mix", "dataset.of=[a:shapes,b:shapes]")
 
@@ -70,6 +72,24 @@ def test_a_study_lists_parts_in_its_defaults_and_what_is_typed_is_laid_over(
     assert (dataset.parts["pictures"].height, dataset.parts["pictures"].width) == (48, 80)
     assert dataset.parts["videos"].root == str(tmp_path / "here")
     assert dataset.evaluated_part.name == "ytvis2019"
+
+
+def test_a_study_that_says_of_is_told_how_studies_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults: [_self_, override /dataset: mix]\ndataset: {of: [shapes, ovis]}\n"
+    )
+    monkeypatch.setattr(search_path, "STUDIES", tmp_path / "experiments")
+    with pytest.raises(UserError, match=r"dataset.of=.*a study lists /dataset@dataset.parts"):
+        load_config(["experiments=mine"])
+
+
+def test_a_mix_can_be_swept_over() -> None:
+    swept = [*MIX, "dataset.ratios=[1,1],[1,3]", "seed=1,2"]
+    planned = plan(ready(swept, sweep=True))
+    assert "dataset.parts.a" in " ".join(planned.hydra_overrides)
+    with pytest.raises(UserError, match="cannot be read"):
+        ready(["dataset.of=[shapes],[ovis]"], sweep=True)
 
 
 WRONG = [

@@ -130,6 +130,8 @@ def unreadable(override: str | None) -> str:
 def no_such_key(key: str, source: str = "") -> str:
     """The sentence for a key the schema lacks, with the nearest one it has."""
     sections = dict(_sections(Config))
+    if key == "dataset.of":
+        return f"dataset.of={source} is for the command line: a study lists /dataset@dataset.parts.<name>: <option>."
     if (part := re.match(r"dataset\.parts\.([^.]+)", key)) and type_of(key) is not None:
         return f"There is no {part[0]}{source}: dataset.of= says which parts dataset=mix has."
     section, _, last = key.rpartition(".")

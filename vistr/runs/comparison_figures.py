@@ -123,8 +123,10 @@ def _draw_groups(axes: Axes, comparison: Comparison, groups: Sequence[Group]) ->
         axes.plot([place] * len(values), values, "o", color=COLORS[0], alpha=0.5)
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         axes.errorbar(place + 0.2, statistics.fmean(values), deviation, fmt="D", color=COLORS[1], capsize=4)
-    labels = ["\n".join(map(drawable, group.settings)) or "all" for group in groups]
-    axes.set_xticks(range(len(groups)), labels)
+    whole = ["\n".join(map(drawable, group.settings)) or "all" for group in groups]
+    # Paths by their last part, where that tells them apart.
+    short = ["\n".join(line.rpartition("/")[2] for line in label.split("\n")) for label in whole]
+    axes.set_xticks(range(len(groups)), short if len(set(short)) == len(groups) else whole, fontsize="small")
     axes.margins(x=0.3)
     axes.set_xlabel(", ".join(map(comparison.label, keys_of(comparison))) + " (over seeds)")
     axes.set_ylabel(comparison.optimize)

@@ -22,7 +22,8 @@ from vistr.models.build import build_model
 from vistr.models.settings import Detr
 from vistr.models.vistr import VisTR
 from vistr.weights.checkpoint import Metadata, load_weights, read_checkpoint, save_checkpoint
-from vistr.weights.initial import load_initial
+from vistr.weights.initial import load_initial, read_initial, what_fits
+from vistr.weights.names import torch_name, torch_shape
 
 NAMES = ["lizard", "Person", "mouse", "tennis_racket"]  # a lizard is none of COCO's, nor is this mouse
 PERSON, RACKET = 1, 43
@@ -142,6 +143,19 @@ def test_a_mask_head_is_taken_but_for_its_last_layer(
     assert "not used: mask_head.out_lay.bias, mask_head.out_lay.weight" in caplog.text
     new = next(line for line in caplog.messages if "new:" in line)
     assert "insmask_head" in new
+
+
+def test_what_is_converted_starts_a_network_the_same(
+    network: VisTR, panoptic: dict[str, np.ndarray], path: Path, tmp_path: Path
+) -> None:
+    start(network, panoptic, path)
+    shapes = {torch_name(p.name): torch_shape(p.name, tuple(p.shape)) for p in network.get_parameters()}
+    part = what_fits(read_initial(path), shapes)
+    other = small()
+    start(other, part, tmp_path / "part.safetensors")
+    for ours, theirs in zip(other.get_parameters(), network.get_parameters(), strict=True):
+        if ours.name != "detector.class_embed.weight":  # its new rows are drawn once more where they were drawn before
+            np.testing.assert_array_equal(ours.asnumpy(), theirs.asnumpy(), err_msg=ours.name)
 
 
 def test_a_file_without_queries_and_classes_leaves_them_new(

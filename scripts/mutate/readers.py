@@ -29,6 +29,7 @@ _ROOMS = {
     "configuration": ("overrides", "resume", "runs", "experiment"),
     "pictures": ("mp4", "gif", "png", "jpg", "tif", "webp", "m3u8"),
     "importers": ("coco", "labelme", "masks"),
+    "pictures_of_coco": ("instances", "table"),
 }
 
 

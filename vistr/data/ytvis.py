@@ -60,7 +60,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} holds a JSON {type(content).__name__}, not an object with 'videos'")
     for key in ("videos", "categories"):
         if not isinstance(content.get(key), list) or not content[key]:
-            raise UserError(f"{path} lacks a list of '{key}': is it a YouTube-VIS file?")
+            hint = "it has 'images', as COCO: dataset=coco" if "images" in content else "is it a YouTube-VIS file?"
+            raise UserError(f"{path} lacks a list of '{key}': {hint}")
     return content
 
 

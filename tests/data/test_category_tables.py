@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vistr.config.compose import load_config
+from vistr.config.compose import load_config, load_run
 from vistr.data.categories import assumed_categories
 from vistr.data.category_tables import COCO, TABLES, coco_ids, read_table
 from vistr.errors import UserError
@@ -98,3 +98,8 @@ def test_a_file_is_found_from_where_the_command_is_typed(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     assert load_config(["dataset=coco", "dataset.categories=own.yaml"]).dataset.categories == str(tmp_path / "own.yaml")
     assert load_config(["dataset=coco", "dataset.categories=coco_to_ovis"]).dataset.categories == "coco_to_ovis"
+
+
+def test_a_table_for_another_dataset_is_refused() -> None:
+    with pytest.raises(UserError, match=r"dataset\.categories= has no effect on dataset=ovis: it is of dataset=coco"):
+        load_run(["dataset=ovis", "dataset.categories=coco_to_ovis", "dataset.root=."])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vistr.data.buckets import few_sizes, sizes_met
 from vistr.data.category_tables import CategoryTable
 from vistr.data.clip_sources import Clip, VideoClips
 from vistr.data.coco import read_coco
@@ -242,3 +243,11 @@ def test_in_a_mixture_clips_of_videos_have_targets_of_the_same_kind(pictures: An
     assert all(targets.outside.shape == frames.shape[:3] for frames, targets in found)
     assert not found[1][1].outside.any()
     assert Mixture({"a": plain, "b": plain}, seed=0).load(0, 0, np.random.default_rng(0))[1].outside is None
+
+
+@pytest.mark.parametrize("augmentation", [PLAIN, replace(PLAIN, resize_short=[77, 91, 103], resize_long=130), CROPPED])
+def test_clips_have_the_sizes_that_are_compiled_for_videos(pictures: Any, augmentation: Augmentation) -> None:
+    few = few_sizes(augmentation, 90, 120, 16)
+    clips = clips_of(pictures(), augmentation=augmentation, short_side=90, long_side=120, size_divisor=16, sizes=few)
+    known = sizes_met({(HEIGHT, WIDTH)}, augmentation, 90, 120, 16, few)
+    assert {clips.padded_size(0, 0, np.random.default_rng(seed)) for seed in range(40)} <= set(known)

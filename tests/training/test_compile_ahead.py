@@ -13,14 +13,22 @@ from mindspore import Tensor
 
 from tests import tiny
 from tests.processes import SMALL, run
-from vistr.config import Config
+from vistr.config import Config, Dataset
 from vistr.data.clips import Batch
 from vistr.losses.supervision import bucket
 from vistr.models.build import build_model
 from vistr.runtime import backend, parallel
 from vistr.runtime.parallel import Ranks
 from vistr.training import compile_ahead as module
-from vistr.training.compile_ahead import Work, compile_ahead, compile_update, empty_batch, every_step, first_step
+from vistr.training.compile_ahead import (
+    Work,
+    compile_ahead,
+    compile_update,
+    empty_batch,
+    every_step,
+    first_step,
+    marks_outside,
+)
 from vistr.training.parts import make_optimizer
 from vistr.training.step import TrainingStep
 
@@ -139,6 +147,23 @@ def test_the_empty_batch_has_the_objects_it_should(clips: int, objects: int) -> 
     assert (len(counts), bucket(sum(counts), 10 * clips)) == (clips, objects)
     assert max(counts) - min(counts) <= 1
     assert batch.frames.shape == (clips, 2, 32, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "marked"),
+    [
+        (Dataset(), False),
+        (Dataset(name="coco"), True),
+        (Dataset(name="mix", parts={"a": Dataset(name="ovis"), "b": Dataset(name="coco")}), True),
+        (Dataset(name="mix", parts={"a": Dataset(name="ovis"), "b": Dataset()}), False),
+    ],
+)
+def test_what_is_compiled_has_targets_of_the_kind_that_clips_of_the_dataset_have(
+    dataset: Dataset, marked: bool
+) -> None:
+    assert marks_outside(Config(dataset=dataset)) == marked
+    (target,) = empty_batch(1, 2, 32, 64, 1, marks=marked).targets
+    assert (target.outside is not None) == marked
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from vistr.runtime.devices import stand_ins
 from vistr.runtime.memory import release
 from vistr.runtime.subprocess_call import answer_request
 from vistr.tasks.settings import Rehearse
-from vistr.training.compile_ahead import empty_batch
+from vistr.training.compile_ahead import empty_batch, marks_outside
 from vistr.training.parts import make_optimizer, step_noise
 from vistr.training.step import TrainingStep
 
@@ -40,7 +40,8 @@ def measure_steps(request: dict[str, Any], _: Path) -> dict[str, Any]:
     noise = step_noise(config, clips * config.num_frames, 0)
 
     def train(height: int, width: int, num_objects: int) -> Callable[[], None]:
-        batch = empty_batch(clips, config.num_frames, height, width, num_objects * clips)
+        size = config.num_frames, height, width
+        batch = empty_batch(clips, *size, num_objects * clips, marks=marks_outside(config))
 
         def run() -> None:
             gradients = step(batch, noise, None, scale).gradients

@@ -89,6 +89,8 @@ def check_dataset(config: Config) -> None:
 
 
 def _check_part(dataset: Dataset) -> None:
+    if dataset.categories is not None and not reader_of(dataset).pictures:
+        raise UserError(f"dataset.categories= has no effect on dataset={dataset.name}: it is of dataset=coco.")
     reader_of(dataset).require(dataset)
     if dataset.split not in ("holdout", *READERS[dataset.name].splits):
         raise UserError(f"dataset.split={dataset.split}: {dataset.name} has no such split, only holdout and train.")

@@ -43,8 +43,11 @@ def draw_warp(
     height, width = before
     flipped = rng.random() < augmentation.flip
     window, size = (float(height), float(width)), before
+    if augmentation.resize_short:
+        # Of a video all is resized, which rounds: clips of pictures have the same sizes.
+        size = resized(*size, int(rng.choice(augmentation.resize_short)), augmentation.resize_long)
     if augmentation.crop_resize_short:
-        crop = draw_crop(augmentation, before, rng)
+        crop = draw_crop(augmentation, size, rng)
         size = crop.height, crop.width
         window = size[0] * height / crop.resize.after[0], size[1] * width / crop.resize.after[1]
     after = resized(*size, short_side, long_side)

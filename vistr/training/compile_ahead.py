@@ -88,7 +88,7 @@ def compile_ahead(config: Config, num_categories: int, ask: Callable[[], Sequenc
     if cache is None or (device == "CPU" and layers < MIN_LAYERS) or not is_writable(cache.folder):
         return None
     optimizer = config.optimizer
-    settings = (config.num_frames, optimizer.weight_decay, config.transformer.dropout > 0, moves(config))
+    settings = (config.num_frames, optimizer.weight_decay, config.transformer.dropout > 0, marks_outside(config))
     asked = [replace(work, sums=work.update and parallel.num_ranks() > 1) for work in ask()]
     notes = {work: cache.folder / digest("compiled", work, *settings) for work in asked}
     works = [work for work, note in notes.items() if not note.exists()]
@@ -142,7 +142,7 @@ def compile_work(request: dict[str, Any], _: Path) -> dict[str, Any]:
         if work.update:
             compile_update(config, model, step, sums=work.sums)
         for num_objects in work.objects:
-            batch = empty_batch(work.clips, *size, num_objects, marks=moves(config))
+            batch = empty_batch(work.clips, *size, num_objects, marks=marks_outside(config))
             step(batch, step_noise(config, work.clips * config.num_frames, 0))
     if work.inference:
         batch = empty_batch(1, *size, 0)
@@ -161,7 +161,7 @@ def compile_update(config: Config, model: VisTR, step: TrainingStep, *, sums: bo
         moment.assign_value(Tensor(np.zeros(1, np.float32)))
 
 
-def moves(config: Config) -> bool:
+def marks_outside(config: Config) -> bool:
     """Whether any clips are made of pictures, so that targets mark the pixels outside these."""
     return any(reader_of(part).pictures for part in config.dataset.by_name.values())
 

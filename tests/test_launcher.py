@@ -60,6 +60,8 @@ def run(folder: Path, *command: str) -> Path:
     """Run a command that must succeed; the folder of the one run it makes below `folder`."""
     done = subprocess.run([sys.executable, *command, f"outputs={folder}"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    # Graphs that an earlier run kept were really loaded.
+    assert "compiled again" not in done.stdout + done.stderr
     (made,) = [path.parent for path in folder.glob("*/*/.hydra")]
     return made
 

@@ -24,6 +24,7 @@ from mindspore import Parameter
 
 from vistr.files import make_working_folder, replacing
 from vistr.runtime import private
+from vistr.runtime.parallel import num_ranks
 
 logger = logging.getLogger(__name__)
 DAYS_KEPT = 30
@@ -74,8 +75,10 @@ class StagingFolder:
         os.environ["MS_COMPILER_CACHE_PATH"] = top
         # Its checksum would be another one in every process. What counts is in our own names.
         private.ignore_scripts(__file__)
-        self.folder = Path(top, f"rank_{os.environ.get('RANK_ID', '0')}", "graph_cache")
+        self.folder = Path(top, "rank_0", "graph_cache")
         self.folder.mkdir(parents=True)
+        # Every process of several is told apart by its role, and not by its rank.
+        self.role = os.environ.get("MS_ROLE", "") if num_ranks() > 1 else ""
         self.num_served = 0
         # Once MindSpore has not found a graph it looks for no more in this process, and compiles all that follow.
         self.loads = True
@@ -83,12 +86,12 @@ class StagingFolder:
     @property
     def file(self) -> Path:
         """The file of the next graph."""
-        return self.folder / f"compile_cache_{self.num_served}.mindir"
+        return self.folder / f"{self.role}compile_cache_{self.num_served}.mindir"
 
     @property
     def dependencies(self) -> Path:
         """MindSpore's checksum of the scripts it was told of: with another one it loads nothing."""
-        return self.folder / "compile_dependency.hash"
+        return self.folder / f"{self.role}compile_dependency.hash"
 
     def stage(self, kept: Path) -> bool:
         """Copy a kept graph to where MindSpore looks for it; False if there is none, or it would not be loaded."""
@@ -111,7 +114,10 @@ class StagingFolder:
     def store(self, kept: Path, *, loaded: bool) -> None:
         """Copy the file that MindSpore wrote to the cache, if it compiled the graph."""
         try:
-            if not loaded or self.file.stat().st_mtime > 0:
+            written = any(file.stat().st_mtime > 0 for file in self.folder.glob(f"*compile_cache_{self.num_served}.*"))
+            if loaded and written:
+                logger.warning("a kept graph was compiled again: MindSpore did not take it")
+            if not loaded or written:
                 self.loads = False
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(kept.with_suffix(".sum")) as draft:
@@ -125,7 +131,8 @@ class StagingFolder:
 
     def clear(self) -> None:
         """Leave nothing that another graph could be taken for."""
-        self.file.unlink(missing_ok=True)
+        for file in self.folder.glob(f"*compile_cache_{self.num_served}.*"):
+            file.unlink()
         self.num_served += 1
 
 

@@ -25,7 +25,7 @@ Prepare = Callable[[Path], Maker]
 _ROOMS = {
     "weights": ("pth", "pickle", "stream", "npz", "npzdeflated", "npy", "npyplain", "safetensors", "ckpt", "apart"),
     "checkpoints": ("checkpoint", "metadata"),
-    "annotations": ("annotation", "results", "codes"),
+    "annotations": ("annotation", "results", "codes", "ids"),
     "configuration": ("overrides", "resume", "runs", "experiment"),
     "pictures": ("mp4", "gif", "png", "jpg", "tif", "webp", "m3u8"),
     "importers": ("coco", "labelme", "masks"),

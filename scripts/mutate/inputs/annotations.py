@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.mutate.changes import change_json, change_json_file, change_text
+from scripts.mutate.changes import change_bytes, change_json, change_json_file, change_text
 from scripts.mutate.readers import Case, Maker
 
 HEIGHT, WIDTH, LENGTH = 20, 30, 3
@@ -151,4 +151,22 @@ def codes(folder: Path) -> Maker:
     return make
 
 
-READERS = {"annotation": annotation, "results": results, "codes": codes}
+def ids(folder: Path) -> Maker:
+    """A list of the videos that are held out."""
+    sound = "# held out\n1\n20  # a long one\n\n4711\n"
+    path = folder / "input" / "ids.txt"
+
+    def read() -> str:
+        from vistr.data.splits import read_ids
+
+        found = read_ids(path)
+        return "" if found and all(type(one) is int and 0 <= one < 10**19 for one in found) else f"ids {found}"
+
+    def make(rng: Random) -> Case:
+        change, data = change_bytes(sound.encode(), rng) if rng.random() < 0.5 else ("text", b"")
+        return Case(change, {path.name: data or change_text(sound, rng).encode()}, read)
+
+    return make
+
+
+READERS = {"annotation": annotation, "results": results, "codes": codes, "ids": ids}

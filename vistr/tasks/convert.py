@@ -15,6 +15,7 @@ from vistr.models.build import build_model
 from vistr.tasks.settings import Convert
 from vistr.weights.architecture import backbone_of
 from vistr.weights.checkpoint import checkpoint_of, network_of, write_arrays, write_checkpoint
+from vistr.weights.detr import our_mask_head
 from vistr.weights.formats import WeightFile, find_weights, read_weight_file
 from vistr.weights.initial import what_fits
 from vistr.weights.kinds import Source, source_of
@@ -85,7 +86,7 @@ def _write_part(config: Config, source: Source, output: Path) -> None:
     network = build_model(config)
     shapes = {torch_name(p.name): torch_shape(p.name, tuple(p.shape)) for p in network.get_parameters()}
     taken = what_fits(source, shapes)
-    left = sorted(set(source.arrays) - set(taken))
+    left = sorted(name for name in source.arrays if name not in taken and our_mask_head(name) not in taken)
     logger.info("%s; taken: %d arrays that fit transformer.hidden_dim=%d", backbone.name, len(taken), network.channels)
     if left:
         logger.info("left out, %d: %s", len(left), shorten(left, 10))

@@ -23,9 +23,14 @@ QUERIES, WEIGHT, BIAS = "vistr.query_embed.weight", "vistr.class_embed.weight", 
 _LAST_LAYER = {f"mask_head.lay5.{kind}": f"mask_head.dcn.{kind}" for kind in ("weight", "bias")}
 
 
+def our_mask_head(name: str) -> str:
+    """The name that a layer of a DETR's mask head has here."""
+    return _LAST_LAYER.get(name, name)
+
+
 def with_our_mask_head(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A DETR's arrays, its mask head's by the names that VisTR's has for the same layers."""
-    return {_LAST_LAYER.get(name, name): value for name, value in arrays.items()}
+    return {our_mask_head(name): value for name, value in arrays.items()}
 
 
 def misshapen(arrays: Mapping[str, np.ndarray], channels: int) -> list[str]:

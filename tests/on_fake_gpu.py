@@ -57,7 +57,7 @@ def train(precision: str, **changes: Any) -> VisTR:
     # Not its `step`: the norm of gradients that nothing has computed may be no number, and then nothing is updated.
     for group, gradients in optimizer.grouped(result.gradients):
         group.run_square_sum(*gradients)
-        group.run_update(Tensor(np.ones(6, np.float32)), *gradients).asnumpy()
+        group.run_update(Tensor(np.ones(8, np.float32)), *gradients).asnumpy()
     return network
 
 

@@ -93,6 +93,19 @@ def test_the_decoder_has_a_rate_of_its_own() -> None:
     np.testing.assert_array_equal(backbone, moved[1.0, 1e-2][2])
 
 
+def test_a_deformable_encoders_offsets_learn_at_a_tenth_of_the_rate() -> None:
+    layer = "detector.transformer.encoder.layers.0.self_attn."
+    names = [layer + name for name in ("sampling_offsets.bias", "temporal_sampling_offsets.weight", "value_proj.bias")]
+    moved, whole = [], Optimizer(offsets_rate_factor=1.0)
+    for settings, rate in ((Optimizer(), 1e-2), (whole, 1e-3), (whole, 1e-2)):
+        variables = [Parameter(Tensor(random(0, 4)), name=name) for name in names]
+        AdamW(variables, settings).step([Tensor(random(1, 4))] * 3, (1e-5, rate))
+        moved.append([variable.asnumpy() for variable in variables])
+    found, slow, fast = moved
+    for ours, expected in zip(found, (slow[0], slow[1], fast[2]), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)
+
+
 def test_group_by_group_is_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vistr.training.optimizer.GROUP_SIZE", 1)
     variables = parameters()

@@ -19,7 +19,8 @@ from vistr.layers.linear import Linear
 from vistr.layers.norm import GroupNorm, LayerNorm
 from vistr.layers.parameters import set_value, weights_rng
 from vistr.layers.resize import resize_bilinear, resize_nearest
-from vistr.layers.windows import WindowAttention, window_tables
+from vistr.layers.window_tables import window_tables
+from vistr.layers.windows import WindowAttention
 from vistr.losses.boxes import generalised_iou
 from vistr.losses.criterion import MASK_LOSSES, mask_losses, negative_log_likelihood, weighted_sum
 from vistr.models.heads import BoxHead

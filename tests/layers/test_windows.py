@@ -12,7 +12,8 @@ from mindspore import Tensor
 
 from tests.numeric import assert_like, random
 from vistr.layers.parameters import set_value
-from vistr.layers.windows import WindowAttention, window_tables
+from vistr.layers.window_tables import window_tables
+from vistr.layers.windows import WindowAttention
 from vistr.runtime import backend
 
 pytestmark = pytest.mark.usefixtures("cpu")

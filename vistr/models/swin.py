@@ -15,7 +15,8 @@ from vistr.layers.linear import Linear
 from vistr.layers.norm import LayerNorm
 from vistr.layers.padding import inside_of, rows_inside, sizes_at, table_inside
 from vistr.layers.parameters import normal
-from vistr.layers.windows import MoveRows, WindowAttention, window_tables
+from vistr.layers.window_tables import window_tables
+from vistr.layers.windows import MoveRows, WindowAttention
 from vistr.models.backbones import HEAD_WIDTH, Swin
 
 PATCH = 4

@@ -18,6 +18,7 @@ from vistr.errors import UserError, shortened
 from vistr.files import PROGRAM
 from vistr.knobs import fields_of
 
+_LONGEST_LIST = 150  # characters: beyond them the nearest options are named
 _WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -243,7 +244,12 @@ def _missing_option(error: MissingConfigException) -> str:
         return f"There is no {group}={option}: pip install -e '.[sweeps]' brings what conf/hydra has options for."
     if not options:
         return " ".join(str(error).partition("Config search path")[0].split())
-    return f"{group}={option} is not one of its options: {', '.join(options)}."
+    listed = ", ".join(options)
+    if len(listed) > _LONGEST_LIST:
+        near = difflib.get_close_matches(option, options, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"{', '.join(options[:5])} ..."
+        return f"{group}={option} is not one of its {len(options)} options: {hint}"
+    return f"{group}={option} is not one of its options: {listed}."
 
 
 def _not_an_option(overrides: Sequence[str]) -> str:

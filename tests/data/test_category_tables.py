@@ -100,6 +100,8 @@ def test_a_file_is_found_from_where_the_command_is_typed(tmp_path: Path, monkeyp
     assert load_config(["dataset=coco", "dataset.categories=coco_to_ovis"]).dataset.categories == "coco_to_ovis"
 
 
-def test_a_table_for_another_dataset_is_refused() -> None:
+def test_a_table_for_another_dataset_and_a_split_that_coco_lacks_are_refused() -> None:
     with pytest.raises(UserError, match=r"dataset\.categories= has no effect on dataset=ovis: it is of dataset=coco"):
         load_run(["dataset=ovis", "dataset.categories=coco_to_ovis", "dataset.root=."])
+    with pytest.raises(UserError, match=r"dataset\.split=test: coco has no such split, only holdout, train, valid"):
+        load_run(["dataset=coco", "dataset.split=test", "dataset.root=."])

@@ -92,8 +92,9 @@ def _check_part(dataset: Dataset) -> None:
     if dataset.categories is not None and not reader_of(dataset).pictures:
         raise UserError(f"dataset.categories= has no effect on dataset={dataset.name}: it is of dataset=coco.")
     reader_of(dataset).require(dataset)
-    if dataset.split not in ("holdout", *READERS[dataset.name].splits):
-        raise UserError(f"dataset.split={dataset.split}: {dataset.name} has no such split, only holdout and train.")
+    splits = ("holdout", *READERS[dataset.name].splits)
+    if dataset.split not in splits:
+        raise UserError(f"dataset.split={dataset.split}: {dataset.name} has no such split, only {', '.join(splits)}.")
     if dataset.holdout_ids is not None:
         require_file("dataset.holdout_ids", dataset.holdout_ids, "the list of held-out videos")
 

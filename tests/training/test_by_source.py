@@ -40,9 +40,9 @@ def losses(total: float) -> dict[str, float]:
 @pytest.mark.parametrize("ranks", [Ranks(), Twice()])
 def test_a_sources_loss_is_what_its_clips_add_divided_by_their_share(ranks: Ranks) -> None:
     figures = BySource(("coco", "videos", "others"), Silent())
-    figures.add(batch("coco"), losses(3 / ranks.size))
-    figures.add(batch("videos"), losses(1 / ranks.size))
-    figures.add(batch("coco"), losses(2 / ranks.size))
+    figures.add(batch("coco"), losses(3 / ranks.size), {})
+    figures.add(batch("videos"), losses(1 / ranks.size), {})
+    figures.add(batch("coco"), losses(2 / ranks.size), {})
     found = figures.figures(ranks)
     assert found["source/coco/loss"] == pytest.approx(5 * 3 / 2)
     assert found["source/videos/dice"] == pytest.approx(1 * 3 / 1)
@@ -54,11 +54,14 @@ def test_a_sources_loss_is_what_its_clips_add_divided_by_their_share(ranks: Rank
     assert counted == [2 * ranks.size, ranks.size, 0]
 
 
-def test_batches_of_several_sources_count_as_clips_alone() -> None:
+def test_batches_of_several_sources_count_where_losses_are_known_by_clip() -> None:
     figures = BySource(("coco", "videos"), Silent())
-    figures.add(batch("coco", "videos"), losses(5))
-    figures.add(batch("videos", "videos"), losses(2))
+    figures.add(batch("coco", "videos"), losses(5), {"class": np.array([3.0, 2.0]), "box": np.array([4.0, 1.0])})
+    figures.add(batch("videos", "videos"), losses(2), {"class": np.array([1.5, 0.5]), "box": np.array([1.0, 1.0])})
     found = figures.figures(Ranks())
+    assert found["source/coco/class"] == pytest.approx(3 * 4 / 1)
+    assert found["source/videos/class"] == pytest.approx((2 + 2) * 4 / 3)
+    assert found["source/coco/box"] == pytest.approx(4 * 4 / 1)
     assert found["source/videos/loss"] == pytest.approx(2 * 4 / 2)
     assert "source/coco/loss" not in found
     assert (found["source/coco/clips"], found["source/videos/clips"]) == (1, 3)
@@ -68,9 +71,9 @@ def test_clips_are_counted_on_after_a_resume_and_tagged_by_source(tmp_path: Path
     for step, resumed in ((1, None), (2, 1), (2, 1)):  # the second step is made twice: its record was lost
         with Tracker(tmp_path, resume_step=resumed) as tracker:
             figures = BySource(("coco",), tracker)
-            figures.add(batch("coco"), losses(1))
+            figures.add(batch("coco"), losses(1), {})
             tracker.scalars(step, figures.figures(Ranks()), "train", epoch=1)
-            figures.add(batch("coco"), losses(1))
+            figures.add(batch("coco"), losses(1), {})
     scalars = EventAccumulator(str(tmp_path)).Reload()
     assert [(one.step, one.value) for one in scalars.Scalars("source/coco/clips")] == [(1, 1), (2, 2)]
     assert np.isclose(scalars.Scalars("source/coco/loss")[0].value, 1)
@@ -78,5 +81,5 @@ def test_clips_are_counted_on_after_a_resume_and_tagged_by_source(tmp_path: Path
 
 def test_without_a_mixture_there_is_nothing_to_tell() -> None:
     figures = BySource((), Silent())
-    figures.add(batch(""), losses(1))
+    figures.add(batch(""), losses(1), {})
     assert figures.figures(Ranks()) == {}

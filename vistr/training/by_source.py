@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vistr.data.clips import Batch
+from vistr.losses.by_clip import BY_CLIP
 from vistr.losses.criterion import LOSSES
 from vistr.runtime.parallel import Ranks
 from vistr.training.tracking import Tracker
@@ -16,7 +20,8 @@ class BySource:
     """What the clips of each source cost: tags such as "source/coco/loss", none without a mixture.
 
     The loss of a source in a step is what its clips add to the step's loss, divided by their share of the clips: where
-    all sources cost the same it is the step's loss. Batches that hold clips of several sources count as clips alone.
+    all sources cost the same it is the step's loss. Of batches with clips of several sources only the losses in BY_CLIP
+    are known by source: the others are those of batches of one source.
     """
 
     def __init__(self, names: Sequence[str], tracker: Tracker) -> None:
@@ -32,8 +37,8 @@ class BySource:
         self.alone = dict.fromkeys(self.names, 0.0)
         self.sums = {name: dict.fromkeys(SHOWN, 0.0) for name in self.names}
 
-    def add(self, batch: Batch, losses: Mapping[str, float]) -> None:
-        """Count a batch, whose losses are parts of the step's."""
+    def add(self, batch: Batch, losses: Mapping[str, float], by_clip: Mapping[str, NDArray[np.float64]]) -> None:
+        """Count a batch, whose losses, and those of its clips if it has several, are parts of the step's."""
         if not self.names:
             return
         sources = [target.source for target in batch.targets]
@@ -43,6 +48,10 @@ class BySource:
             self.alone[sources[0]] += len(sources)
             for name, total in self.sums[sources[0]].items():
                 self.sums[sources[0]][name] = total + losses[name]
+            return
+        for name in BY_CLIP:
+            for source, value in zip(sources, by_clip[name], strict=True):
+                self.sums[source][name] += float(value)
 
     def figures(self, ranks: Ranks) -> dict[str, float]:
         """Those of the step that ends here, of all ranks; clips are those since the run began."""
@@ -57,6 +66,7 @@ class BySource:
             clips, alone, *sums = together[i * width : (i + 1) * width]
             self.seen[source] += clips
             found[f"source/{source}/clips"] = self.seen[source]
-            if alone:
-                found |= {f"source/{source}/{name}": v * total / alone for name, v in zip(SHOWN, sums, strict=True)}
+            for name, value in zip(SHOWN, sums, strict=True):
+                if counted := clips if name in BY_CLIP else alone:
+                    found[f"source/{source}/{name}"] = value * total / counted
         return found

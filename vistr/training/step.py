@@ -13,6 +13,7 @@ from mindspore import Parameter, Tensor, ops
 
 from vistr.data.clips import Batch, ClipTargets
 from vistr.layers.dropout import Noise
+from vistr.losses.by_clip import losses_by_clip
 from vistr.losses.criterion import Criterion, named_losses
 from vistr.losses.matching import Match
 from vistr.losses.settings import Loss
@@ -29,12 +30,14 @@ class StepResult:
     """Result of one batch: `losses` by name ("loss" is the weighted total) and the gradients in parameter order.
 
     The gradients are those of the loss times the scale that the step was given, in float32; the losses are plain.
+    `by_clip` are the parts that single clips have in some of them, where the batch has several.
     """
 
     losses: dict[str, float]
     gradients: tuple[Tensor, ...]
     matches: list[Match]
     seconds: dict[str, float] = field(default_factory=dict)
+    by_clip: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class TrainingStep:
@@ -118,11 +121,14 @@ class TrainingStep:
             normalisers=normalisers,
         )
         errors = matching_errors(logits[-1], supervision.classes[-1], batch.targets)
+        several = len(batch.targets) > 1
+        gamma = self.loss_settings.class_focal_gamma
+        by_clip = losses_by_clip(logits[-1], boxes[-1], supervision, gamma) if several else {}
         clock.append(time.perf_counter())
         losses, gradients = self.backward(images, context, pool, paths, found, supervision, scale)
         clock.append(time.perf_counter())
         seconds = dict(zip(("forward", "match", "backward"), np.diff(clock).tolist(), strict=True))
-        return StepResult({**losses, **errors}, gradients, matches, seconds)
+        return StepResult({**losses, **errors}, gradients, matches, seconds, by_clip)
 
     def backward(
         self,

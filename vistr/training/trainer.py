@@ -178,7 +178,7 @@ class Trainer:
             noise = step_noise(self.config, len(batch.targets) * self.config.num_frames, draw)
             result = self.step(batch, noise, normalisers, self.scale.value)
             gradients = add(gradients, result.gradients)
-            self.by_source.add(batch, result.losses)
+            self.by_source.add(batch, result.losses, result.by_clip)
             for total, part in ((losses, result.losses), (seconds, result.seconds)):
                 for name, value in part.items():
                     total[name] = total.get(name, 0.0) + value

@@ -14,6 +14,7 @@ channels last (map0 to map3). The gradients are those of the sum of the maps tim
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any
 
@@ -23,10 +24,12 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from tests import reference, tiny  # noqa: F401 - tiny registers a small Swin
-from tests.numeric import random
+from tests.numeric import assert_like, random
 from vistr.errors import UserError
 from vistr.layers.parameters import set_value
 from vistr.models.backbones import BACKBONES, Swin, backbone_in
+from vistr.models.swin import Gelu
+from vistr.runtime import backend
 from vistr.weights.kinds import BODY
 from vistr.weights.names import from_torch_layout, torch_name, torch_shape
 
@@ -150,6 +153,16 @@ def test_the_rate_of_leaving_out_grows_from_block_to_block() -> None:
     rates = Swin("swin_t", drop_path=0.22).branch_rates
     np.testing.assert_allclose(rates, np.repeat(np.linspace(0, 0.22, 12), 2))
     assert Swin("swin_t", drop_path=0).branch_rates == []
+
+
+@pytest.mark.parametrize("kernels", ["gather", "native", "gpu"])
+def test_gelu_also_where_erf_is_not_exported(kernels: backend.Backend) -> None:
+    backend.use(kernels)
+
+    def gelu(x: np.ndarray) -> np.ndarray:
+        return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
+
+    assert_like(Gelu(), gelu, np.concatenate((3 * random(0, 200), np.zeros(2, np.float32))), tolerance=1e-5)
 
 
 def test_half_precision_rounds_what_it_computes_and_no_more() -> None:

@@ -18,6 +18,7 @@ from vistr.layers.parameters import normal
 from vistr.layers.window_tables import window_tables
 from vistr.layers.windows import MoveRows, WindowAttention
 from vistr.models.backbones import HEAD_WIDTH, Swin
+from vistr.runtime import backend
 
 PATCH = 4
 
@@ -88,11 +89,16 @@ class PatchMerging(nn.Cell):
 
 
 class Gelu(nn.Cell):
-    """`x * (1 + erf(x / sqrt(2))) / 2` (arXiv 1606.08415); its input alone is kept for the backward pass."""
+    """`x * (1 + erf(x / sqrt(2))) / 2` (arXiv 1606.08415); its input alone is kept for the backward pass.
+
+    MindSpore exports no Erf to ONNX: networks for that have a formula that is within 1.5e-7 of it (Abramowitz and
+    Stegun, Handbook of Mathematical Functions, 7.1.26).
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.erf, self.exp = ops.Erf(), ops.Exp()
+        self.exports = backend.current() == "native"
 
     def construct(self, x: Tensor) -> Tensor:
         return x * self.normal_share(x)
@@ -104,7 +110,18 @@ class Gelu(nn.Cell):
 
     def normal_share(self, x: Tensor) -> Tensor:
         """The share of a standard normal distribution below x."""
+        if self.exports:
+            return 0.5 + x / (ops.abs(x) + 1e-7) * self.half_of_erf(ops.abs(x) * math.sqrt(0.5))
         return self.erf(x * math.sqrt(0.5)) * 0.5 + 0.5
+
+    def half_of_erf(self, x: Tensor) -> Tensor:
+        """By the formula, of numbers that are not negative."""
+        slower = x * 0.3275911 + 1
+        t = slower / (slower * slower)  # "1 /" is a Reciprocal, which ONNX export lacks
+        total = t * 1.061405429 - 1.453152027
+        for factor in (1.421413741, -0.284496736, 0.254829592):
+            total = total * t + factor
+        return 0.5 - total * t * self.exp(x * x * -1.0) * 0.5
 
 
 class Mlp(nn.Cell):

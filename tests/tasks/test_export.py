@@ -28,8 +28,12 @@ NAMES = ("cat", "dog")
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = load_config(MODEL)
-    path = tmp_path_factory.mktemp("run") / "trained.safetensors"
+    return stored(tmp_path_factory.mktemp("run") / "trained.safetensors", MODEL)
+
+
+def stored(path: Path, overrides: list[str]) -> Path:
+    """The checkpoint of a network, written to `path`."""
+    config = load_config(overrides)
     categories = [Category(i, name) for i, name in enumerate(NAMES, 1)]
     save_checkpoint(path, build_model(config, len(NAMES)), Metadata(to_dict(config), categories), {})
     return path
@@ -68,6 +72,15 @@ def test_an_onnx_file_of_fewer_frames_gives_them_too(checkpoint: Path, tmp_path:
     differences = run(checkpoint, tmp_path / "vistr.onnx", "format=onnx", "num_frames=2")
     assert max(differences.values()) <= export.TOLERANCE
     assert json.loads((tmp_path / "vistr.onnx.json").read_text())["num_frames"] == 2
+
+
+@pytest.mark.slow
+def test_a_deformable_encoder_that_reads_other_frames_exports_to_onnx(tmp_path: Path) -> None:
+    sizes = ["transformer.hidden_dim=96", "transformer.num_heads=4", "transformer.feedforward_dim=64"]
+    points = ["transformer=deformable", "transformer.temporal_points=1"]
+    other = [override for override in MODEL if override != "transformer=small"]
+    trained = stored(tmp_path / "trained.safetensors", [*other, *points, *sizes])
+    assert max(run(trained, tmp_path / "vistr.onnx", "format=onnx").values()) <= export.TOLERANCE
 
 
 @pytest.mark.slow

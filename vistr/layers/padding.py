@@ -34,7 +34,7 @@ def sizes_at(sizes: Tensor | None, stride: int) -> Tensor | None:
 
 def sizes_in(key_padding_mask: Tensor) -> Tensor:
     """The sizes of pictures in maps whose `key_padding_mask [n, h, w]` is 0 where pictures are."""
-    inside = ops.equal(key_padding_mask, 0).astype(ms.float32)
+    inside = ops.relu(key_padding_mask.astype(ms.float32) + 1)  # comparing with 0 does not export to ONNX
     sizes = (inside[:, :, 0].sum(1).reshape(-1, 1), inside[:, 0, :].sum(1).reshape(-1, 1))
     return ops.stop_gradient(ops.concat(sizes, 1))
 

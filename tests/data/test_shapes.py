@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vistr.data import shapes
+from vistr.data import scenes, shapes
 from vistr.data.readers import READERS
 from vistr.data.scenes import CATEGORIES, ShapesVideo, draw_video
 from vistr.data.segmentation import decode, to_rle
@@ -123,14 +123,14 @@ def _meet(a: tuple[int, ...] | None, b: tuple[int, ...] | None) -> bool:
 
 
 def test_a_nearer_object_cuts_the_mask_of_a_farther_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = shapes.paint_instance
+    whole = scenes.paint_instance
     uncut: list[np.ndarray] = []
 
     def remember(*arguments: object) -> np.ndarray:
         uncut.append(whole(*arguments).copy())
         return uncut[-1]
 
-    monkeypatch.setattr(shapes, "paint_instance", remember)
+    monkeypatch.setattr(scenes, "paint_instance", remember)
     num_cut = 0
     for index in range(12):
         uncut.clear()

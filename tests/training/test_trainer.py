@@ -455,6 +455,6 @@ def test_the_frames_of_a_clip_are_named_in_order(tmp_path: Path) -> None:
         state=SimpleNamespace(step=0, epoch=0),
         scale=SimpleNamespace(dynamic=False),
     )
-    batch = SimpleNamespace(targets=[SimpleNamespace(video_id=7, frames=[1, 2, 1, 0])])
+    batch = SimpleNamespace(targets=[SimpleNamespace(video_id=7, source="", frames=[1, 2, 1, 0])])
     said = Trainer.explain_not_finite(cast(Trainer, stub), [cast(Batch, batch)], "loss", float("nan"))
     assert "video 7, frames 0 to 2" in said

@@ -244,7 +244,7 @@ class Trainer:
         """The sentence for a value that is not finite: where, on which clips of all ranks, and what is left."""
         # Of a video with fewer frames than a clip some come twice, back and forth.
         ours = [
-            f"video {t.video_id}{f' of {t.source}' * bool(t.source)}, frames {min(t.frames)} to {max(t.frames)}"
+            f"video {t.video_id}{f' of {t.source}' if t.source else ''}, frames {min(t.frames)} to {max(t.frames)}"
             for b in group
             for t in b.targets
         ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.at_once import at_once
 from vistr.config.compose import adopt_checkpoint, from_dict, load_config, to_dict
 from vistr.config.stored import own_references, plain_config, read_yaml
 from vistr.errors import MAX_SENTENCE, UserError, shortened
@@ -87,9 +87,8 @@ def test_references_to_keys_of_the_same_file_take_their_values_and_others_stay()
 
 def test_references_that_multiply_stay_text() -> None:
     config = {f"k{i}": f"${{k{i + 1}}}" * 50 for i in range(30)} | {"k30": "x" * 1000}
-    started = time.process_time()
-    assert len(str(own_references(config))) < 2_000_000
-    assert time.process_time() - started < 1
+    with at_once():
+        assert len(str(own_references(config))) < 2_000_000
 
 
 ALIASES = "a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*{'a' if i == 0 else f'b{i - 1}'}, *a]\n" for i in range(20))
@@ -111,11 +110,9 @@ ALIASES = "a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*{'a' if i == 0 else f'b{i -
 def test_a_file_that_is_no_plain_yaml_is_one_sentence_at_once(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_bytes(content)
-    started = time.process_time()
-    with pytest.raises(UserError, match=r"config\.yaml cannot be read") as caught:
+    with at_once(), pytest.raises(UserError, match=r"config\.yaml cannot be read") as caught:
         read_yaml(file)
     assert len(str(caught.value)) <= MAX_SENTENCE
-    assert time.process_time() - started < 3
 
 
 def test_a_long_value_keeps_its_start_and_its_end() -> None:

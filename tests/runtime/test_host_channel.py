@@ -175,7 +175,7 @@ key = b"0123456789abcdef"
 peers = [host_channel.join_rank(address, key, rank)] if rank else host_channel.receive_ranks(address, key, 3)
 watch = host_channel.Watch(peers)
 print("there", flush=True)
-time.sleep(60)  # as in a collective that waits for all
+time.sleep(600)  # as in a collective that waits for all
 """
 
 
@@ -190,9 +190,7 @@ def test_a_process_that_dies_takes_all_along_though_they_wait_for_something_else
     for one in started:
         assert one.stdout is not None
         assert one.stdout.readline() == "there\n"
-    began = time.monotonic()
     started[2].kill()
-    said = [one.communicate(timeout=30)[1] for one in started]
-    assert time.monotonic() - began < 15
+    said = [one.communicate(timeout=60)[1] for one in started]
     assert [one.returncode for one in started] == [1, 1, -9]
     assert all("another process of this run ended" in words for words in said[:2])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
 import os
 import time
 import zlib
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +21,7 @@ from vistr.data.packed import NUMBERS, CodesInFile, PackedAnnotations
 from vistr.data.videos import Category, Video
 from vistr.files import replacing, user_cache
 from vistr.runtime import system
+from vistr.runtime.free_memory import give_back_free_memory, keep_free_memory
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,19 @@ class AnnotationCache:
         self._source, self._key = source, _state(source)
         name = hashlib.sha256(f"{source.resolve()}{kind}".encode("utf-8", "surrogateescape")).hexdigest()[:24]
         self.path = user_cache() / "annotations" / f"{name}.packed"
+
+    def contents(self, read: Callable[[], Contents]) -> Contents:
+        """The copy's content, or what `read` makes of the file, of which a copy is written. Logs the file's warning."""
+        contents = self.load()
+        if contents is None:
+            keep_free_memory()
+            with _no_collection():
+                contents = read()
+            contents = self.keep(contents) or contents
+            give_back_free_memory()
+        if contents.packed.warning:
+            logger.warning("%s", contents.packed.warning)
+        return contents
 
     def load(self) -> Contents | None:
         """Categories and videos of the copy; None where there is none, of another state of the file, or damaged."""
@@ -147,3 +163,15 @@ def _checksum(file: Any) -> int:
     while chunk := file.read(CHUNK):
         value = zlib.crc32(chunk, value)
     return value
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without Python's search for cycles, which goes through millions of new objects again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

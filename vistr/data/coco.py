@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ from vistr.data.values import is_inside, printable
 from vistr.data.videos import Category, Video, VideoSet
 from vistr.errors import UserError, shown
 from vistr.files import read_json
-from vistr.runtime.free_memory import give_back_free_memory, keep_free_memory
 
 logger = logging.getLogger(__name__)
 MAX_ID, MAX_SIDE = 2**63 - 1, 2**16
@@ -43,16 +40,7 @@ def read_coco(
     if annotation_file.is_file() and not image_folder.is_dir():
         raise UserError(f"no folder of pictures {image_folder}: set dataset.images (or dataset.root)")
     cache = AnnotationCache(annotation_file, "coco")
-    contents = cache.load()
-    if contents is None:
-        keep_free_memory()
-        with _no_collection():
-            contents = _Reader(annotation_file).read()
-        contents = cache.keep(contents) or contents
-        give_back_free_memory()
-    categories, videos, packed = contents
-    if packed.warning:
-        logger.warning("%s", packed.warning)
+    categories, videos, packed = cache.contents(_Reader(annotation_file).read)
     entries = packed.entries
     if table is not None:
         entries = _of_table(entries, categories, table, annotation_file)
@@ -219,15 +207,3 @@ def _of_another_kind(content: Any) -> str:
     if "videos" in content:
         return "it has 'videos', as files of YouTube-VIS: read it with dataset=custom"
     return "a COCO file of instances (instances_train2017.json) is needed, not one of captions or a list of images"
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without Python's search for cycles, which goes through millions of new objects again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,9 @@ from vistr.data.values import is_finite, is_inside, printable
 from vistr.data.videos import Annotation, Box, Category, Video, VideoSet, check_images
 from vistr.errors import UserError, shown
 from vistr.pointers import refuse_stand_in
-from vistr.runtime.free_memory import give_back_free_memory, keep_free_memory
 
 __all__ = ["Annotation", "Box", "Category", "Video", "VideoSet", "check_images", "read_ytvis"]
 
-logger = logging.getLogger(__name__)
 MAX_ID, MAX_SIDE = 2**63 - 1, 2**16
 
 
@@ -33,16 +30,7 @@ def read_ytvis(annotation_file: Path, image_folder: Path) -> VideoSet:
     """
     if annotation_file.is_file() and not image_folder.is_dir():
         raise UserError(f"no image folder {image_folder}: set dataset.images (or dataset.root)")
-    cache = AnnotationCache(annotation_file)
-    contents = cache.load()
-    if contents is None:
-        keep_free_memory()
-        contents = _Reader(annotation_file).read()
-        contents = cache.keep(contents) or contents
-        give_back_free_memory()
-    categories, videos, packed = contents
-    if packed.warning:
-        logger.warning("%s", packed.warning)
+    categories, videos, packed = AnnotationCache(annotation_file).contents(_Reader(annotation_file).read)
     return VideoSet(annotation_file, image_folder, categories, packed.of_videos(videos))
 
 

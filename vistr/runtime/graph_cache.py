@@ -114,7 +114,7 @@ class StagingFolder:
     def store(self, kept: Path, *, loaded: bool) -> None:
         """Copy the file that MindSpore wrote to the cache, if it compiled the graph."""
         try:
-            written = any(file.stat().st_mtime > 0 for file in self.folder.glob(f"*compile_cache_{self.num_served}.*"))
+            written = self.file.stat().st_mtime > 0
             if loaded and written:
                 logger.warning("a kept graph was compiled again: MindSpore did not take it")
             if not loaded or written:

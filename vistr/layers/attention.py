@@ -55,7 +55,32 @@ class MultiHeadAttention(nn.Cell):
         return add_bias(self.matmul_nt(x.reshape(-1, self.channels), weight), bias).reshape(x.shape)
 
 
-class Attend(nn.Cell):
+class ChunkedAttention(nn.Cell):
+    """Attention whose weights are made a chunk of heads or windows at a time: its operators, set up for the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores_a_chunk = backend.limits().attention_scores
+        self.sums_natively = backend.sums_natively()
+        self.softmax, self.reduce_sum = ops.Softmax(-1), ops.ReduceSum(keep_dims=True)
+        self.matmul_nt = ops.BatchMatMul(transpose_b=True)
+        self.matmul = ops.BatchMatMul()
+        self.matmul_tn = ops.BatchMatMul(transpose_a=True)
+
+    def scores_gradient(self, weights: Tensor, dweights: Tensor) -> Tensor:
+        """The gradient of the scores `[n, Q, K]`, from their softmax and its gradient."""
+        return weights * (dweights - self.row_sums(weights * dweights))
+
+    def row_sums(self, x: Tensor) -> Tensor:
+        """Sums over the last axis of `[n, Q, K]`, to be taken from all of its elements."""
+        if self.sums_natively:
+            return self.reduce_sum(x, -1)
+        n, _, length = x.shape
+        sums = self.matmul(x, ops.ones((n, length, 1), x.dtype))
+        return self.matmul(sums, ops.ones((n, 1, length), x.dtype))
+
+
+class Attend(ChunkedAttention):
     """`softmax(q k^T + key_padding_mask) v` of every head: `[B, Q, C], [B, K, C], [B, K, C], [B, K] -> [B, Q, C]`.
 
     The weights `[B, heads, Q, K]` are made a few heads at a time, and once more in the backward pass, so that they are
@@ -66,12 +91,6 @@ class Attend(nn.Cell):
     def __init__(self, num_heads: int, site: int | None) -> None:
         super().__init__()
         self.num_heads, self.site = num_heads, site
-        self.scores_a_chunk = backend.limits().attention_scores
-        self.sums_natively = backend.sums_natively()
-        self.softmax, self.reduce_sum = ops.Softmax(-1), ops.ReduceSum(keep_dims=True)
-        self.matmul_nt = ops.BatchMatMul(transpose_b=True)
-        self.matmul = ops.BatchMatMul()
-        self.matmul_tn = ops.BatchMatMul(transpose_a=True)
 
     def construct(self, q: Tensor, k: Tensor, v: Tensor, key_padding_mask: Tensor, noise: Tensor) -> Tensor:
         batch, num_queries, channels = q.shape
@@ -115,7 +134,7 @@ class Attend(nn.Cell):
             dvs.append(self.matmul_tn(self.dropped(weights, noise, start).astype(d.dtype), d))
             # The difference first: the two are close, and their products with the weights would round apart.
             dweights = self.dropped(self.matmul_nt(d, v_plains[i]).astype(ms.float32), noise, start)
-            dscores = (weights * (dweights - self.row_sums(weights * dweights))).astype(d.dtype)
+            dscores = self.scores_gradient(weights, dweights).astype(d.dtype)
             dqs.append(self.matmul(dscores, k_plains[i]))
             dks.append(self.matmul_tn(dscores, q_plains[i]))
         dq = self.merge(dqs, batch, num_queries, channels)
@@ -125,14 +144,6 @@ class Attend(nn.Cell):
     def weights(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Attention weights of some heads, float32 in every precision: thousands of keys share a sum of one."""
         return self.softmax(self.matmul_nt(queries, keys).astype(ms.float32))
-
-    def row_sums(self, x: Tensor) -> Tensor:
-        """Sums over the last axis of `[n, Q, K]`, to be taken from all of its elements."""
-        if self.sums_natively:
-            return self.reduce_sum(x, -1)
-        n, _, length = x.shape
-        sums = self.matmul(x, ops.ones((n, length, 1), x.dtype))
-        return self.matmul(sums, ops.ones((n, 1, length), x.dtype))
 
     def split(self, x: Tensor, extra: int, key_padding_mask: Tensor) -> Tensor:
         """`[B, L, C] -> [B * heads, L, C / heads]`, with 1 (`extra` 1) or the mask (2) as one more channel."""

@@ -9,11 +9,11 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.ops import constexpr
 
+from vistr.layers.attention import ChunkedAttention
 from vistr.layers.conv import add_bias
 from vistr.layers.linear import Linear
 from vistr.layers.parameters import normal
 from vistr.layers.tables import num_chunks
-from vistr.runtime import backend
 
 # What the published network adds to the scores of pairs that only the roll made neighbours.
 APART = -100.0
@@ -61,7 +61,7 @@ class MoveRows(nn.Cell):
         return drows, ops.zeros_like(table), ops.zeros_like(back)
 
 
-class AttendInWindows(nn.Cell):
+class AttendInWindows(ChunkedAttention):
     """`softmax(q k^T + bias) v` of every head of every window, rows `[windows * heads * places, C / heads]`.
 
     `bias [heads, places^2]` is added with what keeps a shifted window's two ends apart; `kinds [windows * heads]` says
@@ -72,12 +72,6 @@ class AttendInWindows(nn.Cell):
         super().__init__()
         self.num_heads, self.window, self.shift = num_heads, window, shift
         self.places = window * window
-        self.scores_a_chunk = backend.limits().attention_scores
-        self.sums_natively = backend.sums_natively()
-        self.softmax, self.reduce_sum = ops.Softmax(-1), ops.ReduceSum(keep_dims=True)
-        self.matmul_nt = ops.BatchMatMul(transpose_b=True)
-        self.matmul = ops.BatchMatMul()
-        self.matmul_tn = ops.BatchMatMul(transpose_a=True)
 
     def construct(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, kinds: Tensor) -> Tensor:
         count, biases = self.count_chunks(kinds), self.biases(bias)
@@ -107,7 +101,7 @@ class AttendInWindows(nn.Cell):
             weights = self.weights(q_i, k_i, biases, ns[i])
             dvs = (*dvs, self.matmul_tn(weights.astype(d_i.dtype), d_i).reshape(rows.shape))
             dweights = self.matmul_nt(d_i, self.by_head(vs[i])).astype(ms.float32)
-            dscores = weights * (dweights - self.row_sums(weights * dweights))
+            dscores = self.scores_gradient(weights, dweights)
             dbias = dbias + self.sum_of_windows(dscores).reshape(bias.shape)
             dscores = dscores.astype(d_i.dtype)
             dqs = (*dqs, self.matmul(dscores, k_i).reshape(rows.shape))
@@ -134,14 +128,6 @@ class AttendInWindows(nn.Cell):
         scores = self.matmul_nt(q, k).astype(ms.float32)
         # Gathered, as adding by broadcasting costs a CPU more than all else.
         return self.softmax(scores + ops.gather(biases, kinds, 0).reshape(scores.shape))
-
-    def row_sums(self, x: Tensor) -> Tensor:
-        """Sums over the last axis of `[n, Q, K]`, to be taken from all of its elements."""
-        if self.sums_natively:
-            return self.reduce_sum(x, -1)
-        n, _, length = x.shape
-        sums = self.matmul(x, ops.ones((n, length, 1), x.dtype))
-        return self.matmul(sums, ops.ones((n, 1, length), x.dtype))
 
     def sum_of_windows(self, dscores: Tensor) -> Tensor:
         """`[windows * heads, places, places]` summed over windows."""

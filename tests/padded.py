@@ -13,12 +13,15 @@ from mindspore import Tensor, ops
 
 from tests import reference, tiny
 from vistr.data.clips import Batch
-from vistr.losses.supervision import Normalisers
+from vistr.losses.supervision import Normalisers, count_boxes
 from vistr.models import heads, masks, resnet, transformer
 from vistr.models.vistr import VisTR
 from vistr.training.step import TrainingStep
 
 Size = tuple[int, int]
+BUCKET = (64, 96)
+# Padded by nothing, by 1 and 31 pixels, and by as much again as the picture.
+SIZES = [(64, 96), (63, 65), (32, 48)]
 
 
 def clip(seed: int, size: Size, bucket: Size, num_frames: int = tiny.NUM_FRAMES) -> Batch:
@@ -96,6 +99,23 @@ def distance(together: Answer, alone: Sequence[Answer]) -> Distance:
         float(np.linalg.norm(list(apart.values())) / np.linalg.norm(list(norms.values()))),
         float(np.mean(turned)),
     )
+
+
+def too_far(found: Distance, gradients: float) -> dict[str, float]:
+    """Outputs and losses beyond the golden tolerances, and gradients beyond `gradients` of their norm."""
+    limits = {name: 1e-3 if name == "masks" else 1e-4 for name in found.outputs}
+    limits |= dict.fromkeys(found.losses, 1e-5) | dict.fromkeys(found.gradients, gradients)
+    values = found.outputs | found.losses | found.gradients
+    return {name: value for name, value in values.items() if not value <= limits[name]}
+
+
+def distance_from_each_alone(changes: dict[str, Any], sizes: Sequence[Size] = SIZES) -> Distance:
+    """Of a changed tiny network's clips of several sizes in one batch, padded to BUCKET."""
+    step = tiny.eager(tiny.training_step(tiny.eager(tiny.model(**changes))))
+    batch = tiny.join([clip(seed, size, BUCKET) for seed, size in enumerate(sizes)])
+    normalisers = Normalisers(count_boxes(batch.targets), 20.0)
+    together = Answer(step, batch, normalisers)
+    return distance(together, [Answer(step, clip(seed, size, size), normalisers) for seed, size in enumerate(sizes)])
 
 
 def smooth_relu(x: Tensor) -> Tensor:

@@ -7,15 +7,12 @@ from typing import Any
 import pytest
 
 from tests import tiny
-from tests.padded import Answer, Distance, Size, clip, distance, smooth_relus
+from tests.padded import BUCKET, SIZES, Answer, Size, clip, distance, distance_from_each_alone, smooth_relus, too_far
 from vistr.config import Device
 from vistr.losses.supervision import Normalisers, count_boxes
 from vistr.models.backbones import Layout, add_resnet
 from vistr.models.settings import Detr
 
-BUCKET = (64, 96)
-# Padded by nothing, by 1 and 31 pixels, and by as much again as the picture.
-SIZES = [(64, 96), (63, 65), (32, 48)]
 add_resnet("tiny50", Layout((1, 1, 1, 1), bottleneck=True))
 SMALL: dict[str, tuple[dict[str, Any], list[Size]]] = {
     "basic blocks, dilated head": ({}, SIZES),
@@ -34,22 +31,10 @@ WHOLE: dict[str, dict[str, Any]] = {
 }
 
 
-def assert_near(found: Distance, gradients: float) -> None:
-    """Outputs and losses within the golden tolerances, every gradient within that of its norm."""
-    assert {k: v for k, v in found.outputs.items() if not v <= (1e-3 if k == "masks" else 1e-4)} == {}
-    assert {k: v for k, v in found.losses.items() if not v <= 1e-5} == {}
-    assert {k: v for k, v in found.gradients.items() if not v <= gradients} == {}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("changes", "sizes"), SMALL.values(), ids=SMALL)
 def test_clips_of_several_sizes_in_one_batch_are_as_each_alone(changes: dict[str, Any], sizes: list[Size]) -> None:
-    step = tiny.eager(tiny.training_step(tiny.eager(tiny.model(**changes))))
-    batch = tiny.join([clip(seed, size, BUCKET) for seed, size in enumerate(sizes)])
-    normalisers = Normalisers(count_boxes(batch.targets), 20.0)
-    together = Answer(step, batch, normalisers)
-    alone = [Answer(step, clip(seed, size, size), normalisers) for seed, size in enumerate(sizes)]
-    assert_near(distance(together, alone), 1e-3)
+    assert too_far(distance_from_each_alone(changes, sizes), 1e-3) == {}
 
 
 @pytest.mark.slow
@@ -62,7 +47,7 @@ def test_whole_networks_see_no_padding(changes: dict[str, Any]) -> None:
     normalisers = Normalisers(count_boxes(plain.targets), 20.0)
     with smooth_relus():
         padded, alone = (Answer(step, some, normalisers) for some in (clip(0, size, bucket), plain))
-    assert_near(distance(padded, [alone]), 5e-4)
+    assert too_far(distance(padded, [alone]), 5e-4) == {}
 
 
 @pytest.mark.slow

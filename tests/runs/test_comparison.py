@@ -13,11 +13,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.runs.fake_runs import fake_run
-from vistr.runs.comparison import Comparison, compare, csv_table, differing
+from vistr.runs.comparison import Comparison, compare, differing
 from vistr.runs.comparison_figures import as_svg, draw_curves, draw_settings, smoothed
 from vistr.runs.comparison_files import write_files
 from vistr.runs.comparison_page import page
-from vistr.runs.comparison_tables import markdown_table, text_table
+from vistr.runs.comparison_tables import csv_table, markdown_table, text_table
 from vistr.runs.published import PUBLISHED
 from vistr.runs.runs import Run, find_runs
 from vistr.runs.spread import spread_table
@@ -202,6 +202,17 @@ def test_the_spread_over_seeds_is_in_every_form(seeds: Comparison) -> None:
     assert "0.450 ± 0.071" in text_table(seeds)
     assert "| 0.0001 | 3 | 0.200 ± 0.100 |" in markdown_table(seeds)
     assert "<td>0.200 ± 0.100</td>" in whole_page(seeds, "seeds")
+    rows = [row for row in csv.DictReader(io.StringIO(csv_table(seeds))) if row["state"].endswith("over seeds")]
+    shown = [
+        (row["run"], row["optimizer.learning_rate"], row["seed"], f"{float(row['AP']):.4f}", row["AP50"])
+        for row in rows
+    ]
+    assert shown == [
+        ("2 runs", "0.0002", "", "0.4500", ""),
+        ("2 runs", "0.0002", "", "0.0707", ""),
+        ("3 runs", "0.0001", "", "0.2000", ""),
+        ("3 runs", "0.0001", "", "0.1000", ""),
+    ]
     figure = draw_settings(seeds)
     assert figure is not None
     groups, rate = figure.axes
@@ -213,6 +224,7 @@ def test_the_spread_over_seeds_is_in_every_form(seeds: Comparison) -> None:
 
 def test_one_seed_each_has_no_spread(runs: list[Run]) -> None:
     assert spread_table(compare(runs)) == []
+    assert "over seeds" not in csv_table(compare(runs))
 
 
 def test_nothing_to_draw_draws_nothing(tmp_path: Path) -> None:

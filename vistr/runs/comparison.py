@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vistr.runs.published import DATASET, PUBLISHED, Published
 from vistr.runs.runs import Run
-from vistr.text.csv_cells import cells
 from vistr.text.durations import duration_text
 
 # Name of a figure: heading, format. In the order they are shown.
@@ -133,23 +130,6 @@ def differing(runs: Sequence[Run]) -> list[str]:
         if any(len(values) > 1 for values in groups.values()):
             keys.append(key)
     return keys
-
-
-def csv_table(comparison: Comparison) -> str:
-    """Every figure in full, with the settings by their whole names."""
-    names = list(dict.fromkeys([*comparison.figures(), *(name for run in comparison.runs for name in run.figures)]))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(cells(["run", "state", "reason", *comparison.keys, *names, "seconds", "folder"]))
-    for run in comparison.runs:
-        settings = [run.setting(key) for key in comparison.keys]
-        figures = [run.figures.get(name) for name in names]
-        writer.writerow(cells([run.name, run.state, run.reason, *settings, *figures, run.seconds, run.folder]))
-    for row in comparison.published:
-        settings = [row.backbone if key == "backbone" else None for key in comparison.keys]
-        name = f"{row.method}, {row.backbone}"
-        writer.writerow([name, "published", None, *settings, *(row.figures.get(one) for one in names), None, None])
-    return text.getvalue()
 
 
 def shown_figure(name: str, value: float | None) -> str:

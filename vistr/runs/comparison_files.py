@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vistr.runs.comparison import Comparison, csv_table
+from vistr.runs.comparison import Comparison
 from vistr.runs.comparison_figures import draw_curves, draw_settings
 from vistr.runs.comparison_page import page
-from vistr.runs.comparison_tables import markdown_table
+from vistr.runs.comparison_tables import csv_table, markdown_table
 
 
 def write_files(comparison: Comparison, folder: Path, stem: str, title: str) -> list[Path]:

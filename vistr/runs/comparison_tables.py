@@ -1,12 +1,17 @@
-"""A comparison of runs as tables: for the terminal, and as Markdown."""
+"""A comparison of runs as tables: for the terminal, as Markdown and as CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
+import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from vistr.runs.comparison import Comparison
 from vistr.runs.published import NOTE
-from vistr.runs.spread import CAPTION, spread_table
+from vistr.runs.spread import CAPTION, SEED, groups_of, spread_table
+from vistr.text.csv_cells import cells
 
 
 def text_table(comparison: Comparison) -> str:
@@ -30,6 +35,30 @@ def markdown_table(comparison: Comparison) -> str:
     lines += ["", "Not finished:", "", *troubles] if troubles else []
     lines += ["", NOTE] if comparison.published else []
     return "\n".join(lines) + "\n"
+
+
+def csv_table(comparison: Comparison) -> str:
+    """Every figure in full, with the settings by their whole names; what is taken over seeds has no seed."""
+    names = list(dict.fromkeys([*comparison.figures(), *(name for run in comparison.runs for name in run.figures)]))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(cells(["run", "state", "reason", *comparison.keys, *names, "seconds", "folder"]))
+    for run in comparison.runs:
+        settings = [run.setting(key) for key in comparison.keys]
+        figures = [run.figures.get(name) for name in names]
+        writer.writerow(cells([run.name, run.state, run.reason, *settings, *figures, run.seconds, run.folder]))
+    for group in (one for one in groups_of(comparison) if len(one.runs) > 1):
+        settings = [None if key == SEED else group.runs[0].setting(key) for key in comparison.keys]
+        found: list[list[float]] = [group.figures(name) for name in names]
+        means = [statistics.fmean(values) if values else None for values in found]
+        deviations = [statistics.stdev(values) if len(values) > 1 else None for values in found]
+        for state, figures in (("mean over seeds", means), ("standard deviation over seeds", deviations)):
+            writer.writerow(cells([f"{len(group.runs)} runs", state, None, *settings, *figures, None, None]))
+    for row in comparison.published:
+        published: list[Any] = [row.backbone if key == "backbone" else None for key in comparison.keys]
+        name = f"{row.method}, {row.backbone}"
+        writer.writerow([name, "published", None, *published, *(row.figures.get(one) for one in names), None, None])
+    return text.getvalue()
 
 
 def _aligned(table: Sequence[Sequence[str]], num_left: int = 0) -> list[str]:

@@ -24,6 +24,10 @@ class Group:
         """The figure that the runs are ranked by."""
         return [value for run in self.runs if (value := comparison.value(run)) is not None]
 
+    def figures(self, name: str) -> list[float]:
+        """The runs' values of a figure, those alone that have it."""
+        return [run.figures[name] for run in self.runs if shown_figure(name, run.figures.get(name)) != "-"]
+
 
 def keys_of(comparison: Comparison) -> list[str]:
     """The settings that tell the groups apart."""
@@ -60,7 +64,7 @@ def spread_table(comparison: Comparison) -> list[list[str]]:
 
 
 def _mean_and_deviation(name: str, group: Group) -> str:
-    values = [run.figures[name] for run in group.runs if shown_figure(name, run.figures.get(name)) != "-"]
+    values = group.figures(name)
     if not values:
         return "-"
     mean = shown_figure(name, statistics.fmean(values))

@@ -141,9 +141,9 @@ def runs(folder: Path) -> Maker:
     root = folder / "input"
 
     def read() -> str:
-        from vistr.runs.comparison import compare, csv_table
+        from vistr.runs.comparison import compare
         from vistr.runs.comparison_page import page
-        from vistr.runs.comparison_tables import markdown_table, text_table
+        from vistr.runs.comparison_tables import csv_table, markdown_table, text_table
         from vistr.runs.runs import find_runs
         from vistr.training.tracking import drop_rows_after
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 import vistr.config.compose
 from vistr import load_config
@@ -19,6 +21,7 @@ from vistr.config.compose import adopt_checkpoint, from_dict, load_run, to_dict
 from vistr.config.open_videos import training_videos
 from vistr.errors import UserError
 from vistr.files import ROOT
+from vistr.models.backbones import Swin
 
 OPTIONS = [f"{group}={name}" for group, options in schema.OPTIONS.items() for name in options] + sorted(
     f"{file.parent.relative_to(ROOT / 'conf')}={file.stem}"
@@ -374,6 +377,15 @@ def test_keys_a_checkpoint_lacks_take_their_defaults_and_unknown_ones_are_named(
     saved["transformer"]["depth"] = 3
     with pytest.raises(UserError, match=r"transformer\.depth"):
         from_dict(saved)
+
+
+def test_an_option_is_known_once_it_is_registered_also_after_a_composition(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_config()
+    for holder, name in ((ConfigStore.instance(), "repo"), (vistr.config.compose, "_stored")):
+        monkeypatch.setattr(holder, name, copy.deepcopy(getattr(holder, name)))
+    for depths in ([2, 2, 2, 2], [2, 2, 4, 2]):
+        monkeypatch.setitem(schema.OPTIONS["backbone"], "late", Swin("late", depths=depths))
+        assert load_config(["backbone=late"]).backbone == Swin("late", depths=depths)
 
 
 def test_loading_a_configuration_leaves_mindspore_alone() -> None:

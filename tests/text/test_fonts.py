@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from vistr.drawing.overlays import contact_sheet, draw_tracks
+from vistr.files import ROOT
 from vistr.text import fonts
 from vistr.text.fonts import Text, drawable, fit_fonts
 
@@ -106,3 +109,9 @@ def test_figures_have_no_squares_either(text: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns of a missing glyph
         figure.savefig(tmp_path / "a.png")
+
+
+def test_pictures_are_drawn_without_importing_figures() -> None:
+    code = "import sys, vistr.drawing.pictures; print('matplotlib.figure' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout == "False\n"

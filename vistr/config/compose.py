@@ -52,6 +52,8 @@ _FREE = ("backbone.short_side", "backbone.long_side", "backbone.drop_path", "tra
 
 # What this process composes from, also where a task composes once more.
 _sources = Sources()
+# The options that Hydra's store holds already: building their nodes takes as long as composing from them.
+_stored: dict[tuple[str, str], Any] = {}
 
 
 def prepare(sources: Sources | None = None) -> None:
@@ -60,16 +62,22 @@ def prepare(sources: Sources | None = None) -> None:
     if sources is not None:
         _sources = sources
     store = ConfigStore.instance()
-    schema = OmegaConf.structured(Config)
-    for section in POLYMORPHIC:
-        schema[section] = MISSING  # the option brings its class
-    store.store("schema", schema)
+    if not _stored:
+        # For every group on the page of --help Hydra copies the store, though what it takes out of it is a copy.
+        ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
+        schema = OmegaConf.structured(Config)
+        for section in POLYMORPHIC:
+            schema[section] = MISSING  # the option brings its class
+        store.store("schema", schema)
     for group, options in OPTIONS.items():
         for name, option in options.items():
+            if _stored.get((group, name)) is option:
+                continue
             node = OmegaConf.merge(OmegaConf.structured(option), FOLLOWING.get((group, name), {}))
             if group in OVERLAID or group == "optimizer":  # see `without_other_options_keys` and `move_in_studies`
                 OmegaConf.set_struct(node, False)
             store.store(name, node, group=group)
+            _stored[group, name] = option
     register_resolvers()
     register_studies()
 

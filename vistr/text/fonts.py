@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 from matplotlib import font_manager
-from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
-from matplotlib.text import Text as FigureText
 from PIL import ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Color = tuple[int, int, int]
 _LATIN = "fonts/ttf/DejaVuSans.ttf"
@@ -57,6 +59,8 @@ class Text:
 
 def fit_fonts(figure: Figure) -> None:
     """Give every text of a figure the fonts that its characters need; call it when the figure is complete."""
+    from matplotlib.text import Text as FigureText  # figures take long to import, and few tasks draw any
+
     for text in figure.findobj(FigureText):
         content = text.get_text()
         text.set_parse_math(False)  # a name may hold a dollar

@@ -1,6 +1,8 @@
 """Kill small trainings at random moments, resume them until they are done, and compare them with one left alone.
 
-python -m scripts.kill_check --count 200 [--seed 0] [--signals KILL,TERM,INT] [--work FOLDER]
+python -m scripts.kill_check --count 200 [--seed 0] [--signals KILL,TERM,INT] [--work FOLDER] [KEY=VALUE ...]
+
+With keys of the configuration the trainings are of another network than the smallest.
 
 Evaluation, the moving average of the weights and a checkpoint of every epoch are on. A training that had saved nothing
 is started anew, as its user would. Losses, TensorBoard's scalars, weights, moments, every checkpoint, rows and results
@@ -55,8 +57,8 @@ STOPPED = {signal.SIGKILL: (-9,), signal.SIGTERM: (130, -15, 0), signal.SIGINT: 
 class Check:
     """The run that is left alone, and the victims that are held to it."""
 
-    def __init__(self, work: Path, seed: int, signals: list[signal.Signals]) -> None:
-        self.work, self.draw, self.signals = work, random.Random(seed), signals
+    def __init__(self, work: Path, seed: int, signals: list[signal.Signals], keys: list[str]) -> None:
+        self.work, self.draw, self.signals, self.keys = work, random.Random(seed), signals, keys
         self.kills: Counter[str] = Counter()
         self.num_wrong = 0
         self.reference = work / "reference"
@@ -71,7 +73,8 @@ class Check:
     def command(self, folder: Path) -> list[str]:
         """What is typed for a new training in `folder`."""
         outputs = self.work / "outputs"
-        return [*TRAINING, f"outputs={outputs}", f"dataset.root={self.work / 'data'}", f"hydra.run.dir={folder}"]
+        places = [f"outputs={outputs}", f"dataset.root={self.work / 'data'}", f"hydra.run.dir={folder}"]
+        return [*TRAINING, *self.keys, *places]
 
     def victim(self, name: str, most: int) -> int:
         """Kill one training at most so many times until it is done; returns how often, and says what is wrong."""
@@ -118,12 +121,13 @@ def main() -> int:
         "--signals", default="KILL,KILL,TERM,INT", help="drawn from; one named twice comes twice as often"
     )
     parser.add_argument("--work", type=Path, help="where the runs lie (default: a temporary folder)")
+    parser.add_argument("keys", nargs="*", metavar="KEY=VALUE", help="of the configuration, for every training")
     options = parser.parse_args()
     signals = [signal.Signals[f"SIG{name}"] for name in options.signals.split(",")]
     with tempfile.TemporaryDirectory(prefix="kill-check-") as temporary:
         work = (options.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        check = Check(work, options.seed, signals)
+        check = Check(work, options.seed, signals, options.keys)
         print(f"a run that is left alone takes {check.took:.1f} s", flush=True)
         done, started = 0, time.monotonic()
         while done < options.count:

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.runs.fake_runs import fake_run
-from vistr.runs.comparison import Comparison, compare, differing
+from vistr.runs.comparison import Comparison, compare, differing, shown_setting
 from vistr.runs.comparison_figures import as_svg, draw_curves, draw_settings, smoothed
 from vistr.runs.comparison_files import write_files
 from vistr.runs.comparison_page import page
@@ -239,3 +239,17 @@ def test_nothing_to_draw_draws_nothing(tmp_path: Path) -> None:
 def test_smoothing_is_unbiased_from_the_first_value_on() -> None:
     assert smoothed([3.0, 3.0, 3.0]) == pytest.approx([3.0, 3.0, 3.0])
     assert smoothed([0.0, 1.0])[1] == pytest.approx(1 / 1.9)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "-"),
+        (1e-4, "0.0001"),
+        ("{here}/outputs/pretrained", "outputs/pretrained"),
+        ("/elsewhere/a/long/way/down/outputs/pretrained", ".../way/down/outputs/pretrained"),
+        ("/elsewhere/a_name_of_more_than_thirty_letters", "...e_of_more_than_thirty_letters"),
+    ],
+)
+def test_a_setting_is_shown_short_and_a_path_by_whole_parts(value: Any, shown: str) -> None:
+    assert shown_setting(value.format(here=Path.cwd()) if isinstance(value, str) else value) == shown

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vistr.runs.published import DATASET, PUBLISHED, Published
@@ -140,11 +142,15 @@ def shown_figure(name: str, value: float | None) -> str:
 
 
 def shown_setting(value: Any) -> str:
-    """A setting as text; of a long one, such as a path, the end."""
+    """A setting as text: a path as seen from the current folder, and of a long text its end (of a path, whole parts)."""
     text = "-" if value is None else str(value)
     if isinstance(value, float):
         text = f"{value:.4g}"
-    return text if len(text) <= 32 else f"...{text[-29:]}"
+    text = text.removeprefix(f"{Path.cwd()}{os.sep}")
+    if len(text) <= 32:
+        return text
+    end = text[-29:]
+    return f"...{end[max(end.find(os.sep), 0) :]}"
 
 
 def _defined(name: str, value: float) -> bool:

@@ -142,7 +142,7 @@ def shown_figure(name: str, value: float | None) -> str:
 
 
 def shown_setting(value: Any) -> str:
-    """A setting as text: a path as seen from the current folder, and of a long text its end (of a path, whole parts)."""
+    """A setting as text: a path as seen from the current folder, and of a long text its end, of a path whole parts."""
     text = "-" if value is None else str(value)
     if isinstance(value, float):
         text = f"{value:.4g}"

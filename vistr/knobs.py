@@ -7,8 +7,9 @@ method `check(at)` holds what concerns several fields (`at` is the section's dot
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from typing import Any, get_type_hints
 
@@ -26,33 +27,42 @@ def knob(
     choices: tuple[str, ...] = (),
     path: str = "",
     instead: str = "",
+    needs: tuple[str, Callable[[Any], bool]] | None = None,
 ) -> Any:
     """A dataclass field with limits; of a list they hold for every entry, and null is always within them.
 
     `path` says that the text is a path of the user's, relative to where the command is typed: "one", "several"
     separated by commas, or "table", the name of one of ours unless it ends in .yaml. `instead` is what to tell who sets
-    it for a task that does not have it.
+    it for a task that does not have it. `needs` names another field of the section, and says with which of its values
+    this one has an effect; with others it is refused where it is typed. A class as `default` is a nested section.
     """
     limits = {"at_least": at_least, "more_than": more_than, "at_most": at_most, "less_than": less_than}
-    metadata = {**limits, "unit": unit, "choices": choices, "path": path, "instead": instead}
+    metadata = {**limits, "unit": unit, "choices": choices, "path": path, "instead": instead, "needs": needs}
+    if isinstance(default, type):
+        return dataclasses.field(default_factory=default, metadata=metadata)
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: copy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def check_section(section: Any, at: str = "") -> None:
-    """Raise a UserError that names the first key of a section out of its limits or at odds with another."""
+def check_section(section: Any, typed: Iterable[str] = (), at: str = "") -> None:
+    """Raise a UserError that names the first key of a section out of its limits or at odds with another.
+
+    Keys among the `typed` ones must have an effect.
+    """
     for field in dataclasses.fields(section):
         key, value = f"{at}.{field.name}".lstrip("."), getattr(section, field.name)
         if dataclasses.is_dataclass(value):
-            check_section(value, key)
+            check_section(value, typed, key)
         elif isinstance(value, dict):
             for name, one in value.items():
-                check_section(one, f"{key}.{name}")
+                check_section(one, typed, f"{key}.{name}")
         else:
             _check_value(key, value, field)
     if hasattr(section, "check"):
         section.check(at)
+    for field in dataclasses.fields(section):
+        _check_effect(section, field, typed, at)
 
 
 def keys_with(kind: Any, name: str, at: str = "") -> Iterator[tuple[str, Any]]:
@@ -97,6 +107,20 @@ def _check_value(key: str, value: Any, field: dataclasses.Field[Any]) -> None:
     words = _limits_in_words(limits)
     if words and not all(entry is None or _is_within(entry, limits) for entry in entries):
         raise UserError(f"{key}={value} is out of range: it must be {words}.")
+
+
+def _check_effect(section: Any, field: dataclasses.Field[Any], typed: Iterable[str], at: str) -> None:
+    key = f"{at}.{field.name}"
+    named = next((one for one in typed if f"{one}.".startswith(f"{key}.")), None)
+    if named is None or not field.metadata.get("needs"):
+        return
+    name, has_effect = field.metadata["needs"]
+    value, other = getattr(section, name), at if name == "name" else f"{at}.{name}"
+    if not has_effect(value):
+        choices = next(one for one in dataclasses.fields(section) if one.name == name).metadata.get("choices", ())
+        good = " or ".join(f"{other}={choice}" for choice in choices if has_effect(choice))
+        now = shortened(value if isinstance(value, str) else json.dumps(value))
+        raise UserError(f"{named}= has no effect with {other}={now}{good and f', only with {good}'}.")
 
 
 def _is_within(value: Any, limits: Mapping[str, Any]) -> bool:

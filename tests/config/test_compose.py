@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -304,6 +305,40 @@ MISTAKES = [
 ]
 
 
+WITHOUT_EFFECT = [
+    ("dataset.motion.zoom=1.5", "dataset=shapes, only with dataset=shape_pictures or dataset=coco"),
+    ("dataset=ytvis2019 dataset.root=frames dataset.motion.zoom=1.3", "dataset=ytvis2019, only with dataset=shape_pic"),
+    ("dataset=ovis dataset.root=frames dataset.height=64", "dataset=ovis, only with dataset=shapes or dataset=shape_"),
+    ("dataset=shape_pictures dataset.video_length=4", "dataset=shape_pictures, only with dataset=shapes."),
+    ("dataset=mix dataset.of=[a:shapes] dataset.parts.a.motion.shift=0", "dataset.parts.a=shapes, only with"),
+    ("dataset=custom dataset.annotations=truth.json dataset.images=frames dataset.root=frames", "dataset.annotations="),
+    ("dataset.augmentation.crop_max=500", "dataset.augmentation.crop_resize_short=[]."),
+    ("dataset.augmentation.resize_long=500", "dataset.augmentation.resize_short=[]."),
+    ("transformer=deformable transformer.temporal_window=1", "transformer.temporal_points=0."),
+    ("schedule.drop_epoch=null schedule.drop_factor=0.5", "schedule.drop_epoch=null."),
+    ("task=benchmark task.sweep=false task.limit_minutes=1", "task.sweep=false."),
+    ("task=infer checkpoint=weights.ckpt input=frames overlay=false frames_per_second=3", "task.overlay=false."),
+]
+
+
+@pytest.mark.parametrize(("typed", "why"), WITHOUT_EFFECT, ids=[typed for typed, _ in WITHOUT_EFFECT])
+def test_a_key_that_is_typed_without_effect_is_refused(typed: str, why: str, files: Path) -> None:
+    key = typed.split()[-1].partition("=")[0]
+    with pytest.raises(UserError, match=re.escape(f"{key}= has no effect with {why}")) as caught:
+        load_config(typed.split())
+    assert len(str(caught.value)) < 250
+
+
+def test_what_a_study_sets_without_effect_is_not_held_against_another_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_clone(tmp_path, monkeypatch)
+    text = "# @package _global_\ndataset:\n  video_length: 5\n  motion:\n    zoom: 2.0\n"
+    (tmp_path / "experiments" / "mine.yaml").write_text(text)
+    config = load_config(["experiments=mine", "dataset=ovis", "dataset.augmentation.crop_max=500"])
+    assert (config.dataset.motion.zoom, config.dataset.augmentation.crop_max) == (2.0, 500)
+
+
 @pytest.mark.parametrize(("mistake", "named", "hint"), MISTAKES, ids=[mistake[0][:40] for mistake in MISTAKES])
 def test_a_mistake_is_one_sentence_that_names_its_key(mistake: str, named: str, hint: str, files: Path) -> None:
     with pytest.raises(UserError) as caught:
@@ -445,6 +480,12 @@ class TestAdoptCheckpoint:
     def test_a_split_of_the_checkpoints_dataset_is_not_held_against_the_default_one(self, files: Path) -> None:
         saved = to_dict(load_config(["dataset=ytvis2019", "dataset.root=frames"]))
         assert self.adopt(saved, "dataset.split=valid").dataset.name == "ytvis2019"
+
+    def test_a_key_typed_beside_a_checkpoint_must_have_an_effect_on_its_settings(self, saved: dict[str, Any]) -> None:
+        saved["dataset"] |= {"name": "coco", "annotations": "truth.json", "images": "frames"}
+        assert self.adopt(saved, "dataset.motion.zoom=2").dataset.motion.zoom == 2
+        with pytest.raises(UserError, match=r"dataset\.height= has no effect with dataset=coco"):
+            self.adopt(saved, "dataset.height=64")
 
     def test_repeating_the_checkpoints_model_is_fine(self, saved: dict[str, Any]) -> None:
         config = self.adopt(saved, "backbone=r18", "transformer=small", "transformer.dropout=0.2", "num_frames=6")

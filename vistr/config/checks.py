@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 
@@ -18,13 +18,13 @@ from vistr.knobs import check_section
 from vistr.tasks.settings import Task, Train
 
 
-def check(config: Config, *, with_dataset: bool = True) -> None:
-    """Raise a UserError that names the first key out of range or at odds with another.
+def check(config: Config, typed: Iterable[str] = (), *, with_dataset: bool = True) -> None:
+    """Raise a UserError that names the first key out of range or at odds with another, or `typed` without effect.
 
     `with_dataset=False` leaves out the dataset's own files and splits, which nobody needs who only builds a network;
     evaluation learns its dataset from the checkpoint, after the configuration is composed.
     """
-    check_section(config)
+    check_section(config, typed)
     _check_warmup(config)
     _check_evaluation_size(config)
     for key in ("resume", "init"):

@@ -123,12 +123,16 @@ def finish(
 
     What is typed beside `resume=` is laid over the settings the run was started with, and said.
     """
+    typed_keys = [override_key(override) for override in overrides]
     if composed.get("resume"):
         composed, overrides = _resumed(composed, overrides)
     config = _to_dataclasses(composed, overrides)
     config.overrides = overrides
     config.run_dir = run_dir
-    check(config, with_dataset=with_dataset and config.task.name != "evaluate")
+    if getattr(config.task, "checkpoint", None):
+        # Beside a checkpoint keys of network and dataset are laid over its settings, and checked with these.
+        typed_keys = [key for key in typed_keys if key.partition(".")[0] not in (*_MODEL, "dataset")]
+    check(config, typed_keys, with_dataset=with_dataset and config.task.name != "evaluate")
     return config
 
 
@@ -177,7 +181,7 @@ def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[
             OmegaConf.update(composed, key, value)
     adopted = _to_dataclasses(composed, list(overrides))
     adopted.overrides, adopted.run_dir = config.overrides, config.run_dir
-    check(adopted)
+    check(adopted, touched)
     return adopted
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from vistr.data.readers import READERS
+from vistr.data.readers import READERS, is_generated
 from vistr.errors import UserError
 from vistr.knobs import knob
 
@@ -21,11 +21,12 @@ class Augmentation:
 
     flip: float = knob(0.5, at_least=0, at_most=1)  # probability
     resize_short: list[int] = knob([*range(480, 769, 32)], at_least=1)  # pixels; the short side is drawn from these,
-    resize_long: int = knob(800, at_least=1)  # the long side is at most this
+    resize_long: int = knob(800, at_least=1, needs=("resize_short", bool))  # the long side is at most this
     photometric: bool = True  # brightness, contrast, saturation, hue
     crop_resize_short: list[int] = knob([400, 500, 600], at_least=1)  # short sides before the crop
-    crop_min: int = knob(384, at_least=1)  # sides of the crop are drawn from crop_min to crop_max,
-    crop_max: int = knob(600, at_least=1)  # less where the frame is smaller
+    # Sides of the crop are drawn from crop_min to crop_max, less where the frame is smaller.
+    crop_min: int = knob(384, at_least=1, needs=("crop_resize_short", bool))
+    crop_max: int = knob(600, at_least=1, needs=("crop_resize_short", bool))
 
     def check(self, at: str) -> None:
         """Raise a UserError where no crop has both limits."""
@@ -50,8 +51,9 @@ class Dataset:
     """Where the videos are, which of them are held out, and how clips are cut from them."""
 
     name: str = knob("shapes", choices=tuple(READERS))
-    root: str | None = knob(None, path="one")  # the dataset's folder; its layout is found. Where shapes are generated
-    annotations: str | None = knob(None, path="one")  # or the annotation file and
+    # The dataset's folder; its layout is found. Where shapes are generated.
+    root: str | None = knob(None, path="one", needs=("annotations", lambda file: file is None))
+    annotations: str | None = knob(None, path="one")  # in its place the annotation file and
     images: str | None = knob(None, path="one")  # the folder of the videos' frames themselves
     # What is evaluated, and the share of the training videos kept for it: public validation files have no truth.
     split: str = knob("holdout", choices=("holdout", "train", "valid", "test"))
@@ -74,13 +76,13 @@ class Dataset:
     # dataset=coco: a table of conf/dataset/categories, or a file of your own; null: the file's own, COCO's 80.
     categories: str | None = knob(None, path="table")
     # dataset=coco and dataset=shape_pictures: how pictures become clips.
-    motion: Motion = field(default_factory=Motion)
+    motion: Motion = knob(Motion, needs=("name", lambda name: READERS[name].pictures))
     # From here on: dataset=shapes and dataset=shape_pictures alone.
-    num_videos: int = knob(16, at_least=1)  # or pictures
-    video_length: int = knob(24, at_least=1)  # frames
-    height: int = knob(96, at_least=1)  # pixels
-    width: int = knob(160, at_least=1)
-    max_objects: int = knob(3, at_least=1)  # in a video
+    num_videos: int = knob(16, at_least=1, needs=("name", is_generated))  # or pictures
+    video_length: int = knob(24, at_least=1, needs=("name", "shapes".__eq__))  # frames
+    height: int = knob(96, at_least=1, needs=("name", is_generated))  # pixels
+    width: int = knob(160, at_least=1, needs=("name", is_generated))
+    max_objects: int = knob(3, at_least=1, needs=("name", is_generated))  # in a video
     # From here on: dataset=mix alone, which has its other settings in its parts.
     parts: dict[str, Dataset] = field(default_factory=dict)  # datasets by name
     ratios: list[float] = knob([], more_than=0)  # their shares of an epoch's clips, in that order; []: each clip once

@@ -108,7 +108,8 @@ class Deformable(Transformer):
     name: str = "deformable"
     num_points: int = knob(4, at_least=1)  # a head's, in a token's own frame
     temporal_points: int = knob(0, at_least=0)  # a head's, in each of the frames around it
-    temporal_window: int = knob(2, at_least=1)  # so many frames before it and as many after it
+    # So many frames before it and as many after it.
+    temporal_window: int = knob(2, at_least=1, needs=("temporal_points", bool))
 
     def build(self, *, num_frames: int, recompute: bool) -> TransformerCell:
         """Its cell with random weights, for clips of any length."""

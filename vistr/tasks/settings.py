@@ -157,7 +157,7 @@ class Infer(FromCheckpoint):
     categories: list[str] = knob([])  # [person,dog]: keep only these; []: all the checkpoint knows
     overlay: bool = True  # draw the video, a contact sheet and the report; false: results.json and tracks.csv alone
     # Of the drawn video; null: the file's own, or 10 for a folder of frames.
-    frames_per_second: float | None = knob(None, more_than=0)
+    frames_per_second: float | None = knob(None, more_than=0, needs=("overlay", bool))
 
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError where there is nothing to search, or to search it with."""
@@ -270,10 +270,11 @@ class Benchmark(Sized):
     repeats: int = knob(5, at_least=1)  # warm runs of each measurement (at most 3 at a point of the sweep)
     training: bool = True  # also a training step
     sweep: bool = True  # also other num_frames and sizes, each in a process of its own
-    sweep_frames: list[int] = knob([], at_least=1)  # [12,24,36]; []: a third, two thirds and all of num_frames
+    # [12,24,36]; []: a third, two thirds and all of num_frames.
+    sweep_frames: list[int] = knob([], at_least=1, needs=("sweep", bool))
     # [64,96], at the clip's aspect ratio; []: a half, three quarters and all of the height.
-    sweep_heights: list[int] = knob([], at_least=32, unit="pixels")
-    limit_minutes: float = knob(10.0, more_than=0)  # a point of the sweep that takes longer is given up
+    sweep_heights: list[int] = knob([], at_least=32, unit="pixels", needs=("sweep", bool))
+    limit_minutes: float = knob(10.0, more_than=0, needs=("sweep", bool))  # a point that takes longer is given up
 
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError where there is no such checkpoint."""

@@ -69,7 +69,7 @@ class StepSchedule(Schedule):
 
     name: str = "step"
     drop_epoch: int | None = knob(12, at_least=1)  # from here on; null: never, and so if the run ends before it
-    drop_factor: float = knob(0.1, more_than=0, at_most=1)
+    drop_factor: float = knob(0.1, more_than=0, at_most=1, needs=("drop_epoch", lambda epoch: epoch is not None))
 
     def factor(self, epoch: int, step: int, total_steps: int) -> float:
         """`drop_factor` from `drop_epoch` on."""

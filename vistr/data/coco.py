@@ -17,7 +17,7 @@ from vistr.data.category_tables import CategoryTable
 from vistr.data.coco_masks import CocoMasks
 from vistr.data.packed import CROWD, IGNORED, PackedAnnotations
 from vistr.data.polygon_codes import TakenPolygons
-from vistr.data.segmentation import loads_annotations, run_lengths_as_text
+from vistr.data.run_lengths import loads_annotations, run_lengths_as_text
 from vistr.data.values import is_inside, printable
 from vistr.data.videos import Category, Video, VideoSet
 from vistr.errors import UserError, shown

@@ -10,7 +10,8 @@ from vistr.data.annotation_cache import AnnotationCache, Contents
 from vistr.data.box_check import BoxCheck
 from vistr.data.packed import PackedAnnotations, Packer
 from vistr.data.polygons import Outlines
-from vistr.data.segmentation import RLE, bounds, compressed_rles, loads_annotations, to_rle
+from vistr.data.run_lengths import loads_annotations
+from vistr.data.segmentation import RLE, bounds, compressed_rles, to_rle
 from vistr.data.values import is_finite, is_inside, printable
 from vistr.data.videos import Annotation, Box, Category, Video, VideoSet, check_images
 from vistr.errors import UserError, shown

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from vistr.data.polygons import Outlines
-from vistr.data.segmentation import RLE, area, compressed_rles, loads_annotations, rle_size, to_rle
+from vistr.data.run_lengths import loads_annotations
+from vistr.data.segmentation import RLE, area, compressed_rles, rle_size, to_rle
 from vistr.data.values import is_finite, printable
 from vistr.errors import UserError, shown
 from vistr.evaluation.results_file import read_results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vistr.config import Config
-from vistr.models.backbones import Size, conv_flop
+from vistr.models.backbone_contract import Size, conv_flop
 from vistr.models.settings import SEQUENCE_HEADS
 
 

@@ -9,7 +9,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from vistr.layers.conv import Conv2d
 from vistr.layers.linear import Linear
 from vistr.layers.parameters import weights_rng
-from vistr.models.backbones import BackboneCell
+from vistr.models.backbone_contract import BackboneCell
 from vistr.models.heads import BoxHead
 from vistr.models.settings import TransformerCell
 

@@ -26,7 +26,8 @@ from omegaconf.errors import OmegaConfBaseException
 from vistr.config import overrides as typed
 from vistr.config.checks import check
 from vistr.config.command import Sources
-from vistr.config.explanations import explain, refuse_unknown_keys, without_other_options_keys
+from vistr.config.explanations import explain
+from vistr.config.keys import refuse_unknown_keys, without_other_options_keys
 from vistr.config.old_keys import move_in_studies
 from vistr.config.resuming import lay_over, run_of
 from vistr.config.run_names import override_key, register_resolvers

@@ -11,7 +11,7 @@ from typing import Any, cast
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from vistr.config.explanations import is_known
+from vistr.config.keys import is_known
 from vistr.config.old_keys import migrated, renamed
 from vistr.config.run_names import override_key
 from vistr.config.schema import PATH_KEYS, PATH_LIST_KEYS, POLYMORPHIC

@@ -7,6 +7,8 @@ VENV := .venv
 # Each test process holds a MindSpore of about 1 GB: two suit small machines. ARGS="-k config" runs some tests.
 JOBS ?= 2
 ARGS ?=
+# A process takes whole files, whose tests share what is dear to set up, the longest first: see tests/conftest.py.
+PYTEST = $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # PYTHON=/path/to/python3.11 overrides the search for an interpreter, PYTHONS those that `make lock` resolves for.
 PYTHON ?=
 PYTHONS ?= python3.10 python3.11 python3.12
@@ -18,10 +20,10 @@ demo: $(VENV)/.installed  ## generate videos, train a small VisTR on them, evalu
 	$(VENV)/bin/python run.py experiments=quickstart
 
 test: $(VENV)/.installed lint  ## lint, check the types, run the tests
-	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/.installed  ## the tests but those marked slow
-	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 lint: $(VENV)/.installed  ## ruff, its format, and mypy
 	$(VENV)/bin/ruff check .

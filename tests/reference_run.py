@@ -38,7 +38,7 @@ class Run:
     global_norm: float
 
 
-def compute(case: str) -> Run:
+def compute(case: str, *, compiled: bool) -> Run:
     """Forward, losses, gradients, one optimizer step (clip 0.1, rates 1e-5 and 1e-4) and forward again.
 
     The original's layers count padding as part of the picture, all but attention, and so do those of this network here.
@@ -49,6 +49,8 @@ def compute(case: str) -> Run:
     let_padding_leak(network)
     batch = reference.batch(settings)
     step = tiny.training_step(network)
+    if not compiled:
+        tiny.eager(tiny.eager(step).model)
     result = step(batch, None)
     before = Moment(all_outputs(network, batch), result.losses)
     norms = reference.gradient_norms(step, result)
@@ -103,6 +105,8 @@ class ReferenceChecks:
     """What holds in every case; a subclass names its case."""
 
     case: str
+    # Whether the network runs as graphs, whose compilation takes most of the time, or operator by operator.
+    compiled = False
     # Some gradients are zero but for rounding: the first decoder layer's queries and keys see no values.
     smallest_gradient = 1e-6
     masks_after_step = 1e-3
@@ -110,7 +114,7 @@ class ReferenceChecks:
     @pytest.fixture(scope="class")
     @classmethod
     def run(cls) -> Run:
-        return compute(cls.case)
+        return compute(cls.case, compiled=cls.compiled)
 
     def test_outputs(self, run: Run) -> None:
         for name, value in run.before.outputs.items():

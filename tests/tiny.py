@@ -22,6 +22,10 @@ from vistr.training.step import TrainingStep
 from vistr.weights import load_torch_state_dict
 from vistr.weights.names import torch_name, torch_shape
 
+# Operators run one after the other: threads that wait for each other in loops take ten times as long. Said before any
+# operator runs.
+ms.runtime.launch_blocking()
+
 add_resnet("tiny", Layout((1, 1, 1, 1)))
 register(Swin("tiny_swin", embed_dim=32, depths=[2, 1, 1, 1], window=3, drop_path=0.5))
 NUM_FRAMES, NUM_INSTANCES, NUM_CATEGORIES = 2, 3, 4
@@ -106,11 +110,7 @@ def no_targets(like: ClipTargets) -> ClipTargets:
 
 
 def eager(owner: VisTR | TrainingStep) -> Any:
-    """The same network or step with its compiled functions as plain Python: slower to run, nothing to compile.
-
-    Operators run one after the other from then on: threads that wait for each other in loops take ten times as long.
-    """
-    ms.runtime.launch_blocking()
+    """The same network or step with its compiled functions as plain Python: slower to run, nothing to compile."""
     for part in (owner, owner.masks) if isinstance(owner, TrainingStep) else (owner,):
         for name, value in list(vars(part).items()):
             if name.startswith("run_"):

@@ -16,7 +16,7 @@ from vistr.models.settings import Detr
 add_resnet("tiny50", Layout((1, 1, 1, 1), bottleneck=True))
 SMALL: dict[str, tuple[dict[str, Any], list[Size]]] = {
     "basic blocks, dilated head": ({}, SIZES),
-    "windows": ({"name": "tiny_swin"}, SIZES),
+    "windows": ({"name": "tiny_swin"}, SIZES[1:]),
     "bottlenecks, dilated backbone, dense head": (
         {"name": "tiny50", "dilation": True, "sequence_head": "dense"},
         SIZES[1:],

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.slow
 
 class TestPlain(ReferenceChecks):
     case = "r50_plain"
+    compiled = True
 
 
 class TestEmpty(ReferenceChecks):

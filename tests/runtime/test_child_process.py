@@ -27,11 +27,11 @@ SLEEPER = """
 import os, sys, time
 from pathlib import Path
 Path(__file__).with_name("pid").write_text(str(os.getpid()))
-time.sleep(60)
+time.sleep(600)
 """
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until

@@ -48,6 +48,7 @@ CONFIG = tiny.config(
     task=Train(log_every=2, save_minutes=60),
 )
 STEPS_AN_EPOCH, NUM_STEPS = 3, 6
+SLOW_FIXTURES = ("setup",)  # its network is compiled
 
 
 def changed(section: str, **values: Any) -> Config:

@@ -39,12 +39,12 @@ def run(config: Any) -> dict[str, float]:
                 os.kill(os.getpid(), signal.SIGKILL)
             if step == 2 and frames == 16:
                 os.kill(os.getppid(), signal.SIGKILL)
-                time.sleep(30)
+                time.sleep(600)
             if step == 2 and frames == 17:
                 os.kill(os.getpid(), signal.SIGTERM)
             if step == 2 and frames == 18:
                 os.kill(os.getppid(), signal.SIGINT)
-                time.sleep(30)
+                time.sleep(600)
     with (folder / "metrics.jsonl").open("a") as rows:
         rows.write(json.dumps({"step": 4, "epoch": 1, "kind": "eval", "AP": frames / 100}) + "\n")
     return {"AP": frames / 100 + 0.1 - abs(config.loss.dice_weight - 1.0) / 50, "loss": 0.25}

@@ -1,4 +1,4 @@
-"""Training steps and an inference on a GPU, or on the stand-ins of one: what they hold, launch, copy and cost."""
+"""Training steps and an inference on a GPU, or on the stand-ins of one: memory, kernel launches, copies and time."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from vistr.runtime.parallel import Ranks
 
 
 def reading(config: Config, ranks: Ranks) -> AbstractContextManager[None]:
-    """For reading the videos on several ranks: all at once, but the first ahead where videos have to be made."""
+    """A context for reading the videos on several ranks: the first rank goes ahead where videos are generated."""
     writes = any(reader_of(part).writes for part in config.dataset.by_name.values())
     return ranks.first_ahead() if writes else nullcontext()
 

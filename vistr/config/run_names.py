@@ -19,7 +19,7 @@ _ALREADY_NAMED = ("task", "dataset", "backbone", "num_frames")
 
 
 def override_key(override: str) -> str:
-    """The dotted key an override speaks of: `+dataset/augmentation=none` gives `dataset.augmentation`, and
+    """The dotted key an override sets: `+dataset/augmentation=none` gives `dataset.augmentation`, and
     `+dataset@dataset.parts.a=ovis`, an option put elsewhere, `dataset.parts.a`."""
     group, _, place = override.partition("=")[0].lstrip("+~").partition("@")
     return place if place.startswith("dataset.") else group.replace("/", ".")

@@ -86,9 +86,10 @@ def plain_config(saved: Any, source: str = "The checkpoint's configuration") -> 
 
 
 def keep_from_writing(settings: DictConfig, own: DictConfig, typed: Iterable[str]) -> None:
-    """Have stored settings write nowhere: of generated videos, the stored folder is used where they are there already.
+    """Do not let stored settings choose where generated videos are written.
 
-    Otherwise they are generated in the user's `own` place. What is typed now counts in any case.
+    Videos that already lie in the stored folder are used; others are generated in the user's `own` outputs folder. A
+    dataset or folder that is typed now is left as it is.
     """
     from vistr.data.shapes import are_written  # it draws
 

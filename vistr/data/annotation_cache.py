@@ -68,14 +68,14 @@ class AnnotationCache:
         return contents
 
     def load(self) -> Contents | None:
-        """Categories and videos of the copy; None where there is none, of another state of the file, or damaged."""
+        """The copy's content; None if there is no copy, or it is damaged or of an earlier state of the file."""
         try:
             return self._load()
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def keep(self, contents: Contents) -> Contents | None:
-        """Write a copy of what was read, and load it; None where that is not worth it or there is no room for it."""
+        """Write a copy and load it; None if the file is small or has just changed, or the copy cannot be written."""
         if self._key is None or self._key != _state(self._source) or not _is_worth_it(self._key):
             return None
         try:

@@ -41,7 +41,7 @@ class BoxCheck:
                 return
 
     def finish(self) -> str | None:
-        """UserError where another way to read boxes or masks makes them fit; a sentence where nothing explains it."""
+        """A warning if boxes do not fit their masks; UserError if they would fit under another convention."""
         samples = [sample for sample, box in zip(self._samples, self._of_masks(), strict=True) if box[2] and box[3]]
         if not samples:
             return None

@@ -1,4 +1,4 @@
-"""Names that annotation files would give, where there is none: other people's weights carry no names of classes."""
+"""Category names for weights of other people, whose files number the classes and do not name them."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def assumed_categories(num_categories: int) -> list[Category]:
 
 
 def are_unnamed(categories: list[Category]) -> bool:
-    """Whether nobody knows their names."""
+    """Whether the names are placeholders, "class 1" and so on."""
     return all(category.name == f"class {category.id}" for category in categories)

@@ -1,4 +1,4 @@
-"""Tables of categories: which category of another set an object of COCO is taken for, by names."""
+"""Tables that map COCO's categories to those of another dataset, by name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CategoryTable:
     names: dict[str, str]
 
     def targets(self, known: Set[str], file: str) -> dict[str, int]:
-        """The category id that each of a file's names stands for; UserError for a name that nothing has."""
+        """The category id by each name of the table. Raises UserError for a name that neither the file nor COCO has."""
         for name in self.names:
             if name not in known and name not in COCO:
                 hint = _nearest(name, sorted({*known, *COCO}))

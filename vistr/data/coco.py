@@ -84,7 +84,7 @@ class _Reader:
         self.taken: TakenPolygons | None = None
 
     def read(self) -> Contents:
-        """What the file says."""
+        """Parse and check the file."""
         content = read_json(self.path, "The COCO file", self.loads)
         for key in ("images", "categories", "annotations"):
             if not isinstance(content, dict) or not isinstance(content.get(key), list) or not content[key]:
@@ -163,7 +163,7 @@ class _Reader:
     def whole_numbers(
         self, entries: list[Any], kind: str, key: str, least: int = -MAX_ID, most: int = MAX_ID
     ) -> NDArray[np.int64]:
-        """The values of a key, one an entry."""
+        """The values of a key, one per entry. Raises UserError for what is no whole number in the range."""
         values: list[Any] = [entry.get(key) if isinstance(entry, dict) else None for entry in entries]
         # All at once; only where one is wrong each by itself.
         if set(map(type, values)) != {int} or not least <= min(values) <= max(values) <= most:
@@ -178,7 +178,7 @@ class _Reader:
     def places(
         self, ids: NDArray[np.int64], named: NDArray[np.int64], known: Sequence[Any], kind: str, listed: str
     ) -> NDArray[np.int64]:
-        """Where what annotations name stands among the known; UserError where one is not there."""
+        """The index in `known` of the id that each annotation refers to; UserError for an id that is not there."""
         there = np.array([one.id for one in known], np.int64)
         order = np.argsort(there)
         found: NDArray[np.int64] = order[np.searchsorted(there, named, sorter=order).clip(0, len(there) - 1)]

@@ -33,7 +33,7 @@ class CocoMasks:
         self.lengths, self.boxes = np.zeros(len(ids), np.int64), np.zeros((len(ids), 4))
 
     def read(self, entries: list[Any]) -> NDArray[np.float64]:
-        """Take the masks of the entries; the areas `[A]` that these state, nan where one does not."""
+        """Encode the entries' masks; returns the areas `[A]` that the file states, nan where it states none."""
         rows, places = [], []
         for row, entry in enumerate(entries):
             segmentation = entry.get("segmentation")
@@ -52,7 +52,7 @@ class CocoMasks:
         return np.array([np.nan if area is None else area for area in areas], np.float64)
 
     def joined(self) -> bytes:
-        """All codes, one after the other; they are let go."""
+        """All codes as one byte string; they are freed here."""
         codes, self._codes, self._taken = b"".join(self._codes), [], None
         return codes
 

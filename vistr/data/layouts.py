@@ -64,7 +64,7 @@ def find_layout(dataset: str, root: Path, split: Split) -> tuple[Path, Path]:
 
 
 def find_images(annotation_file: Path, frame: str) -> Path:
-    """The folder that `frame`, a file name in the annotations, lies below, where it is not said.
+    """Find the folder of frames that belongs to an annotation file; `frame` is one of its file names.
 
     Looks where the known layouts put it for a file of this name and place, then beside the file. UserError lists
     what was looked for.

@@ -1,7 +1,7 @@
-"""The steps of an augmentation as what is done to its frames, with the fewest pixels touched.
+"""The steps of an augmentation as crops and resizes of its frames that compute no pixel in vain.
 
-Boxes and masks follow the steps as they were drawn. Of a frame only what the last step will show is computed, it is
-flipped when it is smallest, and a crop's resize and the one after it are a single one.
+Boxes and masks follow the steps as they were drawn. Of a frame only what the last step shows is computed; it is flipped
+where it is smallest, and the resize before a crop and the one after it are done as one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Window:
         return image.resize(self.after[::-1], Image.Resampling.BILINEAR, box=region)
 
     def mirrored(self) -> Window:
-        """The window that shows the same of the mirrored frame, mirrored."""
+        """The window of the mirrored frame whose image is this one's, mirrored."""
         top, left, bottom, right = self.box
         return replace(self, box=(top, self.before[1] - right, bottom, self.before[1] - left))
 
@@ -48,14 +48,14 @@ class Window:
         return top, left, bottom, right
 
     def part(self, top: int, left: int, bottom: int, right: int) -> Window:
-        """The window that computes these pixels of the result alone."""
+        """The window that computes only these pixels of the result."""
         near, far = self.box[:2], self.box[2:]
         down, across = ((end - start) / length for start, end, length in zip(near, far, self.after, strict=True))
         box = (near[0] + top * down, near[1] + left * across, near[0] + bottom * down, near[1] + right * across)
         return Window(self.before, box, (bottom - top, right - left))
 
     def moved(self, top: int, left: int, bottom: int, right: int) -> Window:
-        """The same window of a frame of which only these pixels are there."""
+        """The same window of a frame that is cropped to these pixels."""
         box = (self.box[0] - top, self.box[1] - left, self.box[2] - top, self.box[3] - left)
         return Window((bottom - top, right - left), box, self.after)
 

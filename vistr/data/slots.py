@@ -1,4 +1,4 @@
-"""Objects beside the slots that a network has for them."""
+"""Whether clips show more objects than the network has slots."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def is_finite(value: Any) -> bool:
 
 
 def is_printable(text: str) -> bool:
-    """Whether a text can be written as UTF-8: JSON may hold halves of characters."""
+    """Whether a text can be written as UTF-8: JSON may hold lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

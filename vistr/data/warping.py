@@ -56,7 +56,7 @@ class Warp:
         return math.ceil(self.before[0] / ratio), math.ceil(self.before[1] / ratio)
 
     def prepared(self, picture: Image.Image) -> Image.Image:
-        """What `frame` takes of a picture, which may have been decoded at a fraction of its size."""
+        """The part of a picture that `frame` reads, resized; `picture` may be decoded at a fraction of its size."""
         (left, top, right, bottom), size = self._reduced
         down, across = picture.height / self.before[0], picture.width / self.before[1]
         region = left * across, top * down, right * across, bottom * down

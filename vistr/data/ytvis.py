@@ -63,7 +63,7 @@ class _Reader:
         self.outlines = Outlines()
 
     def read(self) -> Contents:
-        """What the file says."""
+        """Parse and check the file."""
         content = _read_json(self.path)
         categories = sorted((self.category(entry) for entry in content["categories"]), key=lambda each: each.id)
         self.refuse_duplicates("category", (category.id for category in categories))

@@ -1,4 +1,4 @@
-"""The frames a report keeps: as many as fit, picked while they come, held on the disk."""
+"""The frames a report shows: evenly picked from a stream of unknown length, as many as fit, kept on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tracks found in single frames, drawn: the frame of a stream, a whole video, a sheet of one."""
+"""Drawing tracks over frames: single ones of a stream, whole videos, contact sheets."""
 
 from __future__ import annotations
 

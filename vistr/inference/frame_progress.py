@@ -1,4 +1,4 @@
-"""How far the work on a video's frames is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress over a video's frames: a bar on a terminal, elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class FrameProgress:
             self.clear()
 
     def reach(self, num_done: int) -> None:
-        """Tell that so many frames are done in all."""
+        """Set the number of frames done."""
         now = self._clock()
         self.num_done = num_done
         if self._first is None:

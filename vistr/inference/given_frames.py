@@ -1,4 +1,4 @@
-"""Frames that come from Python: what is one, as an RGB image, and a sentence for what is none."""
+"""Frames passed from Python: converted to RGB images, or refused in one sentence."""
 
 from __future__ import annotations
 

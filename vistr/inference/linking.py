@@ -84,7 +84,7 @@ class Stretch:
         ]
 
     def verdict(self, before: Verdict | None = None) -> Verdict:
-        """Of these frames, and of those that `before` has counted."""
+        """The track's class and score over these frames and those that `before` has counted."""
         whole = Verdict() if before is None else Verdict(dict(before.votes), before.total, before.num_frames)
         for label, score in zip(self.labels, self.scores, strict=True):
             whole.add(label, score)

@@ -99,7 +99,7 @@ class Predictor:
             yield FrameTracks(linked.index, waiting.popleft() if keep_images else None, tuple(self._seen(linked)))
 
     def link(self, frames: Iterable[Frame], on_clip: Callable[[int], None] | None = None) -> Iterator[LinkedFrame]:
-        """Every frame with all its tracks, however doubtful: what `stream` shows and results are made of.
+        """Every frame with all its tracks, those of low scores included; `stream` and `results` are made of them.
 
         `on_clip` is told after each clip how many frames the network has seen. The frames are read in a thread of
         their own, up to three clips ahead of those that come out.

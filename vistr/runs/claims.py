@@ -1,4 +1,4 @@
-"""Whose folder a run's folder is: made by one run alone, refused to any other, gone on with by one at a time.
+"""Claims on run folders: a folder belongs to one run, and one process at a time works in it.
 
 The claim is the run's `status.json`. It appears whole or not at all, for one process alone, and names the process, its
 machine and, by its time, when the run was last heard of.
@@ -52,7 +52,7 @@ def named_folder(folder: Path) -> Path:
 
 
 def claim(folder: Path, task: str, overrides: Sequence[str]) -> None:
-    """Enter this process as the run of a new folder; UserError where another has been quicker."""
+    """Claim a new folder for this process. Raises UserError if another process was quicker."""
     content = json.dumps(asdict(new_record(task, overrides)), indent=1) + "\n"
     with writing(folder), working_folder(f".{FILE}.", folder) as scratch:
         draft = scratch / FILE
@@ -64,9 +64,9 @@ def claim(folder: Path, task: str, overrides: Sequence[str]) -> None:
 
 
 def take_over(folder: Path, task: str, overrides: Sequence[str], *, resume: bool) -> None:
-    """Enter this process as the one that goes on with the run of a folder (`resume`), or makes it anew.
+    """Claim the folder of a run to resume it (`resume`), or to start it anew.
 
-    UserError where the run is going on. Of several processes at the same moment one wins.
+    Raises UserError while the run is going on. Of several processes that try at the same moment one succeeds.
     """
     with writing(folder):
         if not (folder / FILE).exists():
@@ -88,7 +88,7 @@ def require_idle(folder: Path) -> None:
 
 
 def give_up(folder: Path) -> None:
-    """Leave nothing of a claim behind whose run never began: the record, and the folder where it is empty."""
+    """Undo the claim of a run that never began: remove its record, and the folder if it is empty."""
     record = read_record(folder)
     if record is not None and record.state == "running" and record.pid == os.getpid():
         with suppress(OSError):

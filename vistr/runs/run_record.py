@@ -155,7 +155,7 @@ def why(error: Exception) -> str:
 
 
 def explain_exit(status: int) -> str:
-    """Why a process ended that left no word, by its exit status."""
+    """Why a process ended that recorded nothing, from its exit status."""
     if status == -9:
         return "killed by the system, most likely because the memory ran out"
     if status < 0:

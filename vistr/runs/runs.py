@@ -1,4 +1,4 @@
-"""Runs as they lie on the disk: what each was set to, how it stands, and what came out of it."""
+"""Runs as read from their folders: settings, state and figures."""
 
 from __future__ import annotations
 

@@ -18,8 +18,9 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @contextmanager
 def own_gpu(wanted: bool = True) -> Iterator[dict[str, str]]:
-    """Variables for the environment of a job, which has its GPU for as long as the body lasts; none for one GPU, or
-    where none of its own is `wanted`.
+    """Reserve a GPU for a job while the body runs; yields the environment variables that show the job this GPU alone.
+
+    They are empty on a machine with one GPU, and where none is `wanted`.
 
     The GPU is held by a lock on a file, which the system takes back from a process that is killed. Where there are more
     jobs than GPUs some share one.

@@ -1,4 +1,4 @@
-"""Which folder a sweep belongs to: the same command finds its own again, another one makes another."""
+"""The folder of a sweep: the same command finds it again, another command gets another."""
 
 from __future__ import annotations
 

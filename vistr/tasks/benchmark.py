@@ -136,7 +136,7 @@ def measure_apart(config: Config, part: Part, limit_minutes: float | None = None
 
 
 def measure(config: Config, folder: Path, part: Part) -> dict[str, Any]:
-    """One part of what there is to know of one network at one size, in this process; videos go to `folder`."""
+    """Measure one `part` of the benchmark at one size in this process; generated videos are written to `folder`."""
     device = use_device(config.device.target, config.device.id)
     task = Benchmark.of(config)
     checkpoint = None if task.checkpoint is None else read_checkpoint(task.checkpoint)

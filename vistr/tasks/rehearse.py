@@ -9,6 +9,7 @@ from typing import Any
 
 from vistr.config import Config
 from vistr.config.compose import to_dict
+from vistr.data.buckets import padded
 from vistr.errors import UserError
 from vistr.files import write_json
 from vistr.runtime import gpu_runtime
@@ -50,7 +51,7 @@ def run(config: Config) -> dict[str, float]:
     if (lacking := stand_ins.why_not()) is not None:
         raise UserError(f"task=rehearse needs stand-ins for CUDA, which cannot be built: {lacking}.")
     task = Rehearse.of(config)
-    height, width = (multiple(side, config.dataset.evaluated_part.size_divisor) for side in (task.height, task.width))
+    height, width = (padded(side, config.dataset.evaluated_part.size_divisor) for side in (task.height, task.width))
     objects = task.objects or sorted({min(n, config.num_instances) for n in (1, 4, config.num_instances)})
     size = f"{config.num_frames} frames of {height}x{width}, batch {config.training.batch_size}"
     network = f"{config.backbone.name}, {size}, {config.device.precision}"
@@ -80,11 +81,6 @@ def run(config: Config) -> dict[str, float]:
         "host_seconds": most["host_seconds"],
         "inference_memory_gb": found["inference"]["peak_gb"],
     }
-
-
-def multiple(side: int, divisor: int) -> int:
-    """A side as it is padded."""
-    return -(-side // divisor) * divisor
 
 
 def fitting(found: dict[str, Any], card: float) -> dict[str, Any]:

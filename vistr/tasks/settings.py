@@ -81,7 +81,7 @@ class Infer(FromCheckpoint):
     frames_per_second: float | None = knob(None, more_than=0, needs=("overlay", bool))
 
     def check_inputs(self, config: Config) -> None:
-        """Raise a UserError where there is nothing to search, or to search it with."""
+        """Raise a UserError where the input, the checkpoint or the folder of frames is missing."""
         super().check_inputs(config)
         named = base.require(self, "input", "a video file, a folder of frames, a pattern or a YouTube-VIS file")
         if not os.path.exists(named) and not glob.glob(str(named), recursive=True):

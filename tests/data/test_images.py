@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vistr.data.images import frame_count, image_size, images_in, read_frames, read_image
+from vistr.data.images import frame_count, image_size, read_frames, read_image
+from vistr.data.picture_files import images_in
 from vistr.errors import UserError
 
 HALVES = np.repeat(np.repeat(np.array([[[200] * 3, [40] * 3]], np.uint8), 12, 0), 10, 1)  # 12x20, bright on the left

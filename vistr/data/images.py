@@ -1,4 +1,4 @@
-"""Pictures on the disk: which files are pictures, in which order they come, and how one is opened."""
+"""Opening pictures: RGB, upright, of 8 bits, and none that takes more memory than its file can stand for."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.MpoImagePlugin import MpoImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from vistr.data.picture_files import images_in
 from vistr.errors import UserError, shown
 from vistr.pointers import refuse_stand_in
 
 Item = TypeVar("Item")
 
-IMAGES = (
-    *(".jpg", ".jpeg", ".jfif", ".png", ".apng", ".bmp", ".webp", ".tif", ".tiff", ".mpo"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2"),
-)
 # Not all that Pillow knows: for some formats it starts other programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "TGA", "JPEG2000")
 # More than 8 bits a pixel: convert("RGB") would cut these off at 255.
@@ -35,30 +32,6 @@ MAX_PIXELS, LARGE, MAX_PIXELS_PER_BYTE = 2**26, 2**24, 1000
 # It warns of large pictures and odd metadata; what is too large it refuses.
 warnings.filterwarnings("ignore", module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
-
-def natural(path: Path | str) -> list[tuple[int, int, str]]:
-    """A sort key under which frame 2 comes before frame 10."""
-    parts = re.split(r"([0-9]{1,1000})", str(path))
-    return [(0, int(part), part) if place % 2 else (1, 0, part) for place, part in enumerate(parts)]
-
-
-def is_hidden(path: Path) -> bool:
-    """Whether a file or folder is one that systems and tools leave beside the user's own."""
-    return path.name.startswith(".") or path.name in ("__MACOSX", "@eaDir")
-
-
-def entries_of(folder: Path) -> list[Path]:
-    """What is in a folder in natural order, without hidden files; UserError where it cannot be listed."""
-    try:
-        return sorted((path for path in folder.iterdir() if not is_hidden(path)), key=natural)
-    except OSError as error:
-        raise UserError(f"The folder {folder} cannot be read: {error.strerror}.") from None
-
-
-def images_in(folder: Path) -> list[Path]:
-    """The pictures in a folder, in natural order."""
-    return [path for path in entries_of(folder) if path.suffix.lower() in IMAGES]
 
 
 def read_image(path: Path, place: str | None = None) -> Image.Image:

@@ -11,18 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from vistr.data.images import (
-    IMAGES,
-    entries_of,
-    frame_count,
-    image_size,
-    images_in,
-    is_hidden,
-    natural,
-    read_frames,
-    read_image,
-)
+from vistr.data.images import frame_count, image_size, read_frames, read_image
 from vistr.data.layouts import find_images
+from vistr.data.picture_files import IMAGES, entries_of, images_in, is_hidden, natural
 from vistr.data.samples import check_sizes, open_frame
 from vistr.data.video import VIDEOS, Pixels, VideoFile
 from vistr.data.videos import Video, VideoSet, check_images

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vistr.data.box_check import BoxCheck
-from vistr.data.images import natural
 from vistr.data.importing.entries import Entry
 from vistr.data.importing.writing import ImportedVideo, Scale, open_video
+from vistr.data.picture_files import natural
 from vistr.data.polygons import Outlines
 from vistr.data.segmentation import decode, encode, to_rle
 from vistr.data.values import is_finite, is_inside

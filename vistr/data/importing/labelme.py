@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vistr.data.images import entries_of
 from vistr.data.importing.entries import Entry
 from vistr.data.importing.writing import ImportedVideo, Scale, folders_of, frames_of, open_video
+from vistr.data.picture_files import entries_of
 from vistr.data.segmentation import encode
 from vistr.errors import UserError, shortened, shown
 from vistr.files import read_json

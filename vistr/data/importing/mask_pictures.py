@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vistr.data.images import entries_of, images_in, read_numbers
+from vistr.data.images import read_numbers
 from vistr.data.importing.entries import Entry
 from vistr.data.importing.writing import ImportedVideo, folders_of, frames_of, open_video
+from vistr.data.picture_files import entries_of, images_in
 from vistr.data.segmentation import encode
 from vistr.errors import UserError
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from vistr.data.images import entries_of, frame_count, image_size, images_in
+from vistr.data.images import frame_count, image_size
+from vistr.data.picture_files import entries_of, images_in
 from vistr.data.polygons import Outlines
 from vistr.data.segmentation import RLE, area, to_json, to_rle
 from vistr.data.videos import VideoSet, check_images

@@ -18,7 +18,8 @@ from hydra.core.config_store import ConfigStore
 import vistr.config.compose
 from vistr import load_config
 from vistr.config import Config, schema, search_path
-from vistr.config.compose import adopt_checkpoint, from_dict, load_run, to_dict
+from vistr.config.adopting import adopt_checkpoint
+from vistr.config.compose import from_dict, load_run, to_dict
 from vistr.config.open_videos import training_videos
 from vistr.errors import UserError
 from vistr.files import ROOT

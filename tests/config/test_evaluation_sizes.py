@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vistr.config.compose import adopt_checkpoint, load_config, to_dict
+from vistr.config.adopting import adopt_checkpoint
+from vistr.config.compose import load_config, to_dict
 from vistr.config.evaluation_sizes import evaluation_size, original_training_size
 from vistr.config.schema import Config
 from vistr.inference.loading import clip_settings

@@ -10,7 +10,8 @@ import pytest
 
 from vistr import load_config
 from vistr.config import search_path
-from vistr.config.compose import adopt_checkpoint, from_dict, load_run, to_dict
+from vistr.config.adopting import adopt_checkpoint
+from vistr.config.compose import from_dict, load_run, to_dict
 from vistr.config.evaluation_sizes import evaluation_size
 from vistr.config.open_videos import evaluation_videos, training_videos
 from vistr.config.overrides import ready

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.at_once import at_once
-from vistr.config.compose import adopt_checkpoint, from_dict, load_config, to_dict
+from vistr.config.adopting import adopt_checkpoint
+from vistr.config.compose import from_dict, load_config, to_dict
 from vistr.config.stored import own_references, plain_config, read_yaml
 from vistr.errors import MAX_SENTENCE, UserError, shortened
 

@@ -33,9 +33,7 @@ from vistr.config.resuming import lay_over, run_of
 from vistr.config.run_names import override_key, register_resolvers
 from vistr.config.schema import FOLLOWING, OPTIONS, OVERLAID, POLYMORPHIC, Config
 from vistr.config.search_path import register_studies
-from vistr.config.stored import keep_from_writing, plain_config
-from vistr.data.readers import READERS, is_generated
-from vistr.data.settings import evaluated_part
+from vistr.config.stored import plain_config
 from vistr.errors import UserError, shortened
 from vistr.files import CONF
 from vistr.hub import is_remote
@@ -47,8 +45,8 @@ log = logging.getLogger(__name__)
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, RecursionError)
 
 # What a checkpoint fixes, and the keys in there that do not shape the network.
-_MODEL = ("backbone", "transformer", "num_frames", "num_instances", "sequence_head")
-_FREE = ("backbone.short_side", "backbone.long_side", "backbone.drop_path", "transformer.dropout")
+MODEL_KEYS = ("backbone", "transformer", "num_frames", "num_instances", "sequence_head")
+FREE_KEYS = ("backbone.short_side", "backbone.long_side", "backbone.drop_path", "transformer.dropout")
 
 
 # What this process composes from, also where a task composes once more.
@@ -98,7 +96,7 @@ def load_run(overrides: Sequence[str], *, with_dataset: bool = True) -> tuple[Co
     `with_dataset=False` does not ask where a dataset lies.
     """
     ready = typed.ready(overrides)
-    composed = _compose(ready, with_hydra=True)
+    composed = compose(ready, with_hydra=True)
     plain = copy.copy(composed)
     with open_dict(plain):
         del plain["hydra"]
@@ -114,7 +112,7 @@ def load_run(overrides: Sequence[str], *, with_dataset: bool = True) -> tuple[Co
 
 def compose_sweep(overrides: Sequence[str]) -> DictConfig:
     """What `python run.py -m <overrides>` sweeps over, Hydra's own section included; its jobs are composed later."""
-    return _compose(overrides, RunMode.MULTIRUN)
+    return compose(overrides, RunMode.MULTIRUN)
 
 
 def finish(
@@ -127,12 +125,12 @@ def finish(
     typed_keys = [override_key(override) for override in overrides]
     if composed.get("resume"):
         composed, overrides = _resumed(composed, overrides)
-    config = _to_dataclasses(composed, overrides)
+    config = to_dataclasses(composed, overrides)
     config.overrides = overrides
     config.run_dir = run_dir
     if getattr(config.task, "checkpoint", None):
         # Beside a checkpoint keys of network and dataset are laid over its settings, and checked with these.
-        typed_keys = [key for key in typed_keys if key.partition(".")[0] not in (*_MODEL, "dataset")]
+        typed_keys = [key for key in typed_keys if key.partition(".")[0] not in (*MODEL_KEYS, "dataset")]
     check(config, typed_keys, with_dataset=with_dataset and config.task.name != "evaluate")
     return config
 
@@ -147,55 +145,6 @@ def from_dict(saved: dict[str, Any]) -> Config:
     return cast(Config, OmegaConf.to_object(plain_config(saved)))
 
 
-def adopt_checkpoint(config: Config, saved: dict[str, Any], overrides: Sequence[str]) -> Config:
-    """The configuration for evaluating a checkpoint: its model and dataset, then what the user typed.
-
-    A section the user did not touch is the checkpoint's. `dataset.holdout=0.3` changes one key of the
-    checkpoint's dataset, `dataset=ytvis2019` replaces it, all but the size of training (unless videos are generated)
-    and the wish for videos that no training saw. Raises UserError where the user's model
-    contradicts the checkpoint's, or where the result does not pass the checks. A smaller `num_frames` does not:
-    a clip may have fewer frames than those the checkpoint was trained with.
-    """
-    touched = [override_key(override) for override in overrides]
-    if "experiments" in touched:
-        raise UserError(
-            "experiments= sets up a run from scratch, but this one takes its model and dataset from the "
-            "checkpoint: leave experiments= out and set single keys."
-        )
-    for key in ("short_side", "long_side"):
-        if f"backbone.{key}" in touched:
-            raise UserError(f"backbone.{key}= sizes the clips of a new run: with a checkpoint use dataset.{key}=.")
-    composed, before = _compose(typed.ready(overrides)), plain_config(saved)
-    dotted = {key: OmegaConf.select(composed, key) for key in touched}
-    for section in _MODEL:
-        keys = [key for key in touched if key.partition(".")[0] == section]
-        _check_model_agrees(composed, before, keys)
-        if section != "num_frames" or not keys:
-            composed[section] = before[section]
-    if "dataset" not in touched:
-        composed.dataset = before.dataset
-        keep_from_writing(composed, composed, touched)
-    else:
-        _keep_of_dataset(composed.dataset, before.dataset)
-    for key, value in dotted.items():
-        if key.startswith("dataset."):
-            OmegaConf.update(composed, key, value)
-    adopted = _to_dataclasses(composed, list(overrides))
-    adopted.overrides, adopted.run_dir = config.overrides, config.run_dir
-    check(adopted, touched)
-    return adopted
-
-
-def _keep_of_dataset(dataset: DictConfig, before: DictConfig) -> None:
-    """The settings that another dataset for a checkpoint takes over from the one it was trained on."""
-    dataset, before = evaluated_part(dataset), evaluated_part(before)
-    if not is_generated(dataset.name):
-        dataset.short_side, dataset.long_side = before.short_side, before.long_side
-    if before.split == "valid":
-        # A network that was trained elsewhere: nothing here was held out for it.
-        dataset.split = "valid" if "valid" in READERS[dataset.name].splits else "train"
-
-
 def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, list[str]]:
     with conversion_errors(overrides):
         move_in_studies(composed, overrides)
@@ -207,7 +156,7 @@ def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, li
     words = []
     for key, *values in changes:
         now, before = (shortened(value, 40) for value in values)
-        if key.partition(".")[0] in _MODEL and key not in _FREE:
+        if key.partition(".")[0] in MODEL_KEYS and key not in FREE_KEYS:
             raise UserError(f"{key}={now} contradicts the run, which has {key}={before}.")
         words.append(f"{key}={now} (was {before})")
     if words:
@@ -215,7 +164,8 @@ def _resumed(composed: DictConfig, overrides: list[str]) -> tuple[DictConfig, li
     return settings, overrides
 
 
-def _compose(overrides: Sequence[str], mode: RunMode = RunMode.RUN, *, with_hydra: bool = False) -> DictConfig:
+def compose(overrides: Sequence[str], mode: RunMode = RunMode.RUN, *, with_hydra: bool = False) -> DictConfig:
+    """What Hydra composes from overrides made ready; UserError for what it refuses."""
     main = _sources.main or CONF
     if not (main / f"{_sources.name.removesuffix('.yaml')}.yaml").is_file():
         if _sources != Sources():
@@ -254,7 +204,8 @@ def conversion_errors(overrides: Sequence[str]) -> Iterator[None]:
         raise UserError(explain(error, overrides)) from error
 
 
-def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
+def to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
+    """A composed configuration as unchecked dataclasses, its paths absolute; UserError for keys that are not known."""
     with conversion_errors(overrides):
         move_in_studies(composed, overrides)
     without_other_options_keys(composed, overrides)
@@ -269,15 +220,3 @@ def _to_dataclasses(composed: DictConfig, overrides: Sequence[str]) -> Config:
                 whole = (os.path.abspath(os.path.expanduser(path)) for path in paths)
                 setattr(section, field.name, ",".join(whole))
     return config
-
-
-def _check_model_agrees(composed: DictConfig, saved: DictConfig, keys: Sequence[str]) -> None:
-    for key in keys:
-        section = OmegaConf.select(composed, key)
-        leaves = [f"{key}.{name!s}" for name in section] if isinstance(section, DictConfig) else [key]
-        for leaf in leaves:
-            mine, theirs = OmegaConf.select(composed, leaf), OmegaConf.select(saved, leaf)
-            if leaf == "num_frames" and mine < theirs:
-                continue
-            if leaf not in _FREE and mine != theirs:
-                raise UserError(f"{leaf}={mine} contradicts the checkpoint, which has {leaf}={theirs}.")

@@ -15,7 +15,8 @@ from vistr.benchmark import measure as measuring
 from vistr.benchmark import summary as reporting
 from vistr.benchmark.flops import count_gflop
 from vistr.config import Config
-from vistr.config.compose import adopt_checkpoint, from_dict, to_dict
+from vistr.config.adopting import adopt_checkpoint
+from vistr.config.compose import from_dict, to_dict
 from vistr.config.run_names import override_key
 from vistr.config.schema import is_path
 from vistr.data.clip_sources import VideoClips

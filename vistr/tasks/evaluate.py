@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from vistr.config import Config
-from vistr.config.compose import adopt_checkpoint
+from vistr.config.adopting import adopt_checkpoint
 from vistr.config.evaluation_sizes import evaluation_size
 from vistr.config.open_videos import evaluation_videos, reading, with_categories
 from vistr.data.videos import VideoSet

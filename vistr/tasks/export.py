@@ -16,7 +16,7 @@ import numpy as np
 from mindspore import Tensor
 
 from vistr.config import Config
-from vistr.config.compose import adopt_checkpoint
+from vistr.config.adopting import adopt_checkpoint
 from vistr.data.transforms import MEAN, STD
 from vistr.errors import UserError
 from vistr.files import keep_umask, working_folder

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from vistr.config import Config
-from vistr.config.compose import adopt_checkpoint
+from vistr.config.adopting import adopt_checkpoint
 from vistr.config.evaluation_sizes import evaluation_size
 from vistr.data.segmentation import RLE, area
 from vistr.data.sources import VideoSource, open_sources

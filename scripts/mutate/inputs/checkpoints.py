@@ -51,7 +51,8 @@ def _prepare(metadata_only: bool, folder: Path) -> Maker:
 
 def _read(path: Path, config: dict[str, Any], arrays: dict[str, np.ndarray] | None) -> str:
     """What evaluating and going on take from a checkpoint; `arrays` are the right ones, where they are to be."""
-    from vistr.config.compose import adopt_checkpoint, from_dict, load_config
+    from vistr.config.adopting import adopt_checkpoint
+    from vistr.config.compose import from_dict, load_config
     from vistr.weights.checkpoint import read_checkpoint
 
     checkpoint = read_checkpoint(path)

@@ -330,6 +330,11 @@ def test_a_key_that_is_typed_without_effect_is_refused(typed: str, why: str, fil
     assert len(str(caught.value)) < 250
 
 
+def test_a_benchmark_generates_its_videos_whichever_dataset_is_chosen(files: Path) -> None:
+    config = load_config(["task=benchmark", "dataset=ovis", "dataset.max_objects=2"])
+    assert config.dataset.max_objects == 2
+
+
 def test_what_a_study_sets_without_effect_is_not_held_against_another_option(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

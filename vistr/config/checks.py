@@ -24,7 +24,7 @@ def check(config: Config, typed: Iterable[str] = (), *, with_dataset: bool = Tru
     `with_dataset=False` leaves out the dataset's own files and splits, which nobody needs who only builds a network;
     evaluation learns its dataset from the checkpoint, after the configuration is composed.
     """
-    check_section(config, typed)
+    check_section(config, [key for key in typed if key not in config.task.reads])
     _check_warmup(config)
     _check_evaluation_size(config)
     for key in ("resume", "init"):

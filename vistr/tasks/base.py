@@ -28,6 +28,8 @@ class Task:
 
     figures: ClassVar[tuple[str, ...]] = ()
     """Figures that its runs can be ranked by; none: it has no figures of its own."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Keys of the dataset that have an effect on it whichever dataset is chosen."""
 
     name: str = ""
 

@@ -185,6 +185,7 @@ class Benchmark(Sized):
         *("frames_per_second", "frames_per_second_with_loading", "memory_gb"),
         *("clips_per_second", "training_memory_gb"),
     )
+    reads = ("dataset.max_objects",)  # of the videos that it generates
 
     name: str = "benchmark"
     checkpoint: str | None = knob(None, path="one")  # null: random weights

@@ -51,18 +51,37 @@ class Task:
         """First part of the name of its run's folder; None: the dataset, the backbone and num_frames."""
         return None
 
+    def require(self, key: str, what: str, *, exists: str = "") -> Path:
+        """The path in the field `key`; UserError where it is not given, or is no "file", or "any" file or folder."""
+        value: str = getattr(self, key)
+        if not value:
+            raise UserError(f"task={self.name} needs {key}=, {what}.")
+        path = Path(value)
+        # os.path says no for a name that is too long, or that lies where we may not look; Path raises.
+        if exists == "any" and not (is_remote(value) or os.path.exists(path)):
+            raise UserError(f"{key}={shortened(value)} does not exist: there is no such file or folder ({what}).")
+        if exists == "file" and not is_remote(value):
+            require_file(key, value, what)
+        return path
+
+    def require_output(self) -> None:
+        """UserError where the file of weights to write is not named, named otherwise, or there."""
+        path = self.require("output", "the file to write, <name>.safetensors")
+        if path.suffix != ".safetensors":
+            ending = f"must end in .safetensors, which is what task={self.name} writes"
+            raise UserError(f"output={shortened(path)} {ending}.")
+        require_new(str(path))
+
 
 @dataclass
 class FromCheckpoint(Task):
     """Settings of tasks that take a checkpoint."""
 
-    checkpoint: str = knob(
-        "", path="one", instead="train with init= to start from its weights, or with resume= to go on with a run"
-    )
+    checkpoint: str = knob("", path="one", instead=_TO_TRAIN)
 
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError where there is no such checkpoint."""
-        require(self, "checkpoint", "the checkpoint, or a run's folder", exists="any")
+        self.require("checkpoint", "the checkpoint, or a run's folder", exists="any")
 
     def run_name(self) -> str | None:
         """The name of the run that the checkpoint came from, then the file's own."""
@@ -98,28 +117,6 @@ class Evaluating(Task):
     def reads_dataset(self, config: Config) -> bool:
         """It does."""
         return True
-
-
-# os.path says no for a name that is too long, or that lies where we may not look; Path raises.
-def require(task: Task, key: str, what: str, *, exists: str = "") -> Path:
-    """The path that a task needs; UserError where it is not given, or is no "file", or "any" file or folder."""
-    value: str = getattr(task, key)
-    if not value:
-        raise UserError(f"task={task.name} needs {key}=, {what}.")
-    path = Path(value)
-    if exists == "any" and not (is_remote(value) or os.path.exists(path)):
-        raise UserError(f"{key}={shortened(value)} does not exist: there is no such file or folder ({what}).")
-    if exists == "file" and not is_remote(value):
-        require_file(key, value, what)
-    return path
-
-
-def require_output(task: Task, output: str) -> None:
-    """UserError where the file of weights to write is not named, named otherwise, or there."""
-    path = require(task, "output", "the file to write, <name>.safetensors")
-    if path.suffix != ".safetensors":
-        raise UserError(f"output={shortened(output)} must end in .safetensors, which is what task={task.name} writes.")
-    require_new(output)
 
 
 def require_new(output: str) -> None:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 from vistr.errors import UserError, shortened
 from vistr.hub import is_remote
 from vistr.knobs import knob
-from vistr.tasks import base
-from vistr.tasks.base import Evaluating, FromCheckpoint, Sized, Task
+from vistr.tasks.base import Evaluating, FromCheckpoint, Sized, Task, checkpoint_name, require_images, require_new
 from vistr.text.folder_names import end_of
 
 if TYPE_CHECKING:
@@ -83,11 +82,11 @@ class Infer(FromCheckpoint):
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError where the input, the checkpoint or the folder of frames is missing."""
         super().check_inputs(config)
-        named = base.require(self, "input", "a video file, a folder of frames, a pattern or a YouTube-VIS file")
+        named = self.require("input", "a video file, a folder of frames, a pattern or a YouTube-VIS file")
         if not os.path.exists(named) and not glob.glob(str(named), recursive=True):
             what = "no file matches it" if glob.has_magic(str(named)) else "there is no such file or folder"
             raise UserError(f"input={shortened(self.input)}: {what}.")
-        base.require_images(config, "the folder of the annotation file's frames")
+        require_images(config, "the folder of the annotation file's frames")
 
     def run_name(self) -> str | None:
         """The input and the checkpoint."""
@@ -106,8 +105,8 @@ class Score(Task):
 
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError where truth or results are not there."""
-        base.require(self, "annotations", "the annotation file with the truth", exists="file")
-        base.require(self, "results", "the results file", exists="file")
+        self.require("annotations", "the annotation file with the truth", exists="file")
+        self.require("results", "the results file", exists="file")
 
     def run_name(self) -> str | None:
         """The results."""
@@ -140,7 +139,7 @@ class View(Score):
         super().check_inputs(config)
         if config.dataset.annotations is not None:
             raise UserError("dataset.annotations= has no effect on task=view: the truth is annotations=.")
-        base.require_images(config, "the folder of the videos' frames")
+        require_images(config, "the folder of the videos' frames")
 
 
 @dataclass
@@ -153,7 +152,7 @@ class Compare(Task):
 
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError where no runs are named."""
-        base.require(self, "runs", "folders of runs, or patterns such as outputs/sweeps/*, separated by commas")
+        self.require("runs", "folders of runs, or patterns such as outputs/sweeps/*, separated by commas")
 
     def run_name(self) -> str | None:
         """The first folder of runs."""
@@ -201,11 +200,11 @@ class Benchmark(Sized):
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError where there is no such checkpoint."""
         if self.checkpoint is not None:
-            base.require(self, "checkpoint", "the checkpoint, or a run's folder", exists="any")
+            self.require("checkpoint", "the checkpoint, or a run's folder", exists="any")
 
     def run_name(self) -> str | None:
         """The checkpoint, if there is one."""
-        return None if self.checkpoint is None else base.checkpoint_name(Path(self.checkpoint))
+        return None if self.checkpoint is None else checkpoint_name(Path(self.checkpoint))
 
 
 @dataclass
@@ -220,8 +219,8 @@ class Convert(Task):
 
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError where there are no such weights, or nowhere to write them."""
-        base.require(self, "input", "the weights to convert", exists="any")
-        base.require_output(self, self.output)
+        self.require("input", "the weights to convert", exists="any")
+        self.require_output()
 
     def run_name(self) -> str | None:
         """The weights."""
@@ -245,8 +244,8 @@ class Average(Task):
 
     def check_inputs(self, config: Config) -> None:
         """Raise a UserError where no checkpoints are named, or nowhere to write their mean."""
-        base.require(self, "input", "a run's folder, or a pattern that several checkpoints match")
-        base.require_output(self, self.output)
+        self.require("input", "a run's folder, or a pattern that several checkpoints match")
+        self.require_output()
 
     def run_name(self) -> str | None:
         """The checkpoints."""
@@ -265,7 +264,7 @@ class Export(Sized, FromCheckpoint):
         """Raise a UserError where there is no such checkpoint, or the file exists already."""
         super().check_inputs(config)
         if self.output is not None:
-            base.require_new(self.output)
+            require_new(self.output)
 
 
 TASKS: dict[str, Task] = {

@@ -191,7 +191,7 @@ MISTAKES = [
     ("loss.layer_weights=falling", "loss.layer_weights=falling", "equal, growing"),
     ("loss.layer_weights=growing loss.aux_losses=false", "loss.layer_weights=growing", "loss.aux_losses=false"),
     ("loss.class_focal_gamma=0.5", "loss.class_focal_gamma=0.5", "at least 1"),
-    ("optimizer.decoder_rate_factor=0", "optimizer.decoder_rate_factor=0", "above 0"),
+    ("optimizer.offsets_rate_factor=0", "optimizer.offsets_rate_factor=0", "above 0"),
     ("transformer.name=detr", "transformer.name=detr", "transformer=<option>"),
     ("dataset.eval_short_side=0", "dataset.eval_short_side=0", "at least 1"),
     ("dataset.eval_long_side=90", "dataset.eval_long_side=90", "dataset.eval_short_side="),

@@ -75,24 +75,6 @@ def test_three_updates_follow_the_formula(variables: list[Parameter], optimizer:
     assert norms[0] < CLIP < norms[1]
 
 
-def test_the_decoder_has_a_rate_of_its_own() -> None:
-    names = (
-        "detector.transformer.decoder.norm.weight",
-        "detector.transformer.encoder.norm.weight",
-        "detector.backbone.x",
-    )
-    moved = {}
-    for factor, rates in ((3.0, (1e-3, 1e-2)), (1.0, (1e-3, 1e-2)), (1.0, (1e-3, 3e-2))):
-        variables = [Parameter(Tensor(random(0, 4)), name=name) for name in names]
-        optimizer = AdamW(variables, Optimizer(decoder_rate_factor=factor, weight_decay=DECAY))
-        optimizer.step([Tensor(random(1, 4))] * 3, rates)
-        moved[factor, rates[1]] = [variable.asnumpy() for variable in variables]
-    decoder, encoder, backbone = moved[3.0, 1e-2]
-    np.testing.assert_array_equal(decoder, moved[1.0, 3e-2][0])
-    np.testing.assert_array_equal(encoder, moved[1.0, 1e-2][1])
-    np.testing.assert_array_equal(backbone, moved[1.0, 1e-2][2])
-
-
 def test_a_deformable_encoders_offsets_learn_at_a_tenth_of_the_rate() -> None:
     layer = "detector.transformer.encoder.layers.0.self_attn."
     names = [layer + name for name in ("sampling_offsets.bias", "temporal_sampling_offsets.weight", "value_proj.bias")]

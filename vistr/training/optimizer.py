@@ -73,16 +73,15 @@ def _update_one(
     gradient = gradient * shrink
     if has_decay:
         gradient = ops.depend(gradient, ops.assign(variable, variable * decays[group]))
-    moved = adam(variable, first, second, scalars[4], scalars[5], scalars[group], *BETAS, scalars[6], gradient)
+    moved = adam(variable, first, second, scalars[3], scalars[4], scalars[group], *BETAS, scalars[5], gradient)
     return moved[0]
 
 
 def rate_of(name: str) -> int:
-    """Which learning rate a parameter has: 0 the backbone's, 2 the decoder's, 3 that of a deformable encoder's offsets,
-    1 all others'."""
+    """Which learning rate a parameter has: 0 the backbone's, 2 a deformable encoder's offsets', 1 all others'."""
     if "backbone." in name:
         return 0
-    return 2 if "transformer.decoder." in name else 3 if "sampling_offsets." in name else 1
+    return 2 if "sampling_offsets." in name else 1
 
 
 class Group(nn.Cell):
@@ -135,8 +134,8 @@ class Group(nn.Cell):
 
         `scalars` are the rates that `rate_of` counts, beta1^t, beta2^t, epsilon and the factor of the gradients.
         """
-        decays = 1 - scalars[:4] * self.weight_decay
-        update = ops.partial(_update, self.adam, scalars, decays, scalars[7])
+        decays = 1 - scalars[:3] * self.weight_decay
+        update = ops.partial(_update, self.adam, scalars, decays, scalars[6])
         moved = self.each(update, self.rate_of, self.has_decay, self.variables, self.first, self.second, gradients)
         # Updates that nothing depends on are left out; a result that comes before them would be waited for in vain.
         return ops.depend(decays, moved) + 1
@@ -162,7 +161,7 @@ class AdamW:
     ) -> None:
         self.average = None if ema is None else MovingAverage(parameters, ema)
         self.clip_norm = settings.clip_norm
-        self.rate_factors = (settings.decoder_rate_factor, settings.offsets_rate_factor)
+        self.offsets_rate_factor = settings.offsets_rate_factor
         # A CPU's threads compute while this one waits for a value; a GPU computes anyhow.
         self.waits = ms.get_context("device_target") == "CPU"
         self.places = pieces([p.size for p in parameters], GROUP_SIZE)
@@ -188,7 +187,7 @@ class AdamW:
         self.num_updates += 1
         power1, power2 = (beta**self.num_updates for beta in BETAS)
         # The kernel adds epsilon before the second moment's correction, the paper after it.
-        values = [*rates, *(rates[1] * other for other in self.rate_factors)]
+        values = [*rates, rates[1] * self.offsets_rate_factor]
         values += [power1, power2, EPSILON * np.sqrt(1 - power2), factor / scale]
         scalars = Tensor(np.array(values, np.float32))
         for group, some in pairs:

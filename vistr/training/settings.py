@@ -31,8 +31,7 @@ class Optimizer:
 
     learning_rate: float = knob(1e-4, more_than=0)
     backbone_learning_rate: float = knob(1e-5, at_least=0)  # 0: the backbone keeps its weights
-    decoder_rate_factor: float = knob(1.0, more_than=0)  # of the learning rate, for the transformer's decoder
-    # The same for the layers that say where a deformable encoder reads; a tenth, as in Deformable DETR and DeVIS.
+    # Of the learning rate, for the layers that say where a deformable encoder reads; as in Deformable DETR and DeVIS.
     offsets_rate_factor: float = knob(0.1, more_than=0)
     weight_decay: float = knob(1e-4, at_least=0)
     clip_norm: float = knob(0.1, more_than=0)  # global norm of the gradients

@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests import tiny
 from vistr import load_config
+from vistr.benchmark import network_costs
 from vistr.benchmark.measure import STEP_PARTS, matmul_rates
 from vistr.config import Config
 from vistr.data.clips import Batch
@@ -42,15 +43,15 @@ class StandInStep:
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A tiny network that need not be compiled, measured in this process; the sweep's largest point is "killed"."""
 
-    def apart(config: Config, part: benchmark.Part, limit_minutes: float | None = None) -> dict[str, Any]:
-        if benchmark.frame_size(config) == BIG:
+    def apart(config: Config, part: network_costs.Part, limit_minutes: float | None = None) -> dict[str, Any]:
+        if network_costs.frame_size(config) == BIG:
             return {"error": "the system killed it"}
-        return benchmark.measure(config, tmp_path / "videos", part)
+        return network_costs.measure(config, tmp_path / "videos", part)
 
     monkeypatch.setattr(benchmark, "measure_apart", apart)
-    monkeypatch.setattr(benchmark, "build_model", lambda *arguments: tiny.eager(build_model(*arguments)))
-    monkeypatch.setattr(benchmark, "TrainingStep", lambda model, loss: StandInStep(model))
-    monkeypatch.setattr(benchmark.measuring, "matmul_rates", lambda: matmul_rates(size=64, repeats=1))
+    monkeypatch.setattr(network_costs, "build_model", lambda *arguments: tiny.eager(build_model(*arguments)))
+    monkeypatch.setattr(network_costs, "TrainingStep", lambda model, loss: StandInStep(model))
+    monkeypatch.setattr(network_costs.measuring, "matmul_rates", lambda: matmul_rates(size=64, repeats=1))
     task = Benchmark(height=32, width=64, repeats=1, sweep_frames=[1, 2], sweep_heights=[32, 64])
     monkeypatch.chdir(tmp_path)
     return tiny.config(
@@ -124,14 +125,14 @@ def test_a_process_that_fails_says_why(change: dict[str, Any], key: str) -> None
 def test_a_point_of_the_sweep_drops_what_belongs_to_the_configured_one() -> None:
     config = Config(num_frames=6, task=Benchmark(repeats=9, checkpoint="some"))
     other = benchmark.at_point(config, 2, 64, 96)
-    assert (other.num_frames, benchmark.frame_size(other), other.task.checkpoint) == (2, (64, 96), None)
+    assert (other.num_frames, network_costs.frame_size(other), other.task.checkpoint) == (2, (64, 96), None)
     assert other.task.repeats == benchmark.SWEEP_REPEATS
 
 
 def test_the_size_is_the_datasets_unless_given() -> None:
-    assert benchmark.frame_size(load_config(["task=benchmark"])) == (96, 160)
-    assert benchmark.frame_size(load_config(["task=benchmark", "dataset=ytvis2019"])) == (300, 540)
-    assert benchmark.frame_size(load_config(["task=benchmark", "task.height=64", "task.width=128"])) == (64, 128)
+    assert network_costs.frame_size(load_config(["task=benchmark"])) == (96, 160)
+    assert network_costs.frame_size(load_config(["task=benchmark", "dataset=ytvis2019"])) == (300, 540)
+    assert network_costs.frame_size(load_config(["task=benchmark", "task.height=64", "task.width=128"])) == (64, 128)
 
 
 @pytest.mark.parametrize(

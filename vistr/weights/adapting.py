@@ -1,4 +1,4 @@
-"""Fitting weights of another number of frames, slots or classes: the parts that serve, and those that start anew."""
+"""Fitting weights to another number of frames, slots or classes: which parts are taken, and which start anew."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ logger = logging.getLogger(__name__)
 
 
 def first_frames(queries: np.ndarray, num_queries: int, config: Mapping[str, Any]) -> np.ndarray:
-    """The queries `[T*N, C]` of the first frames, `num_queries` of them; all where there are not more, or where that
-    is no whole number of frames of `config`, which they were trained with."""
+    """The first `num_queries` of the queries `[T*N, C]`, those of the first frames.
+
+    All of them if there are no more, or if that is no whole number of frames of `config`, the settings of their
+    training.
+    """
     num_instances = config.get("num_instances", 0)
     if num_queries >= len(queries) or not num_instances or num_queries % num_instances:
         return queries
@@ -25,7 +28,7 @@ def first_frames(queries: np.ndarray, num_queries: int, config: Mapping[str, Any
 
 
 def fit_queries(queries: np.ndarray, fresh: np.ndarray, num_instances: int, fresh_instances: int) -> np.ndarray:
-    """Queries `[T*N, C]` for a network of other frames and slots, whose own ones are `fresh [T'*N', C]`.
+    """Queries `[T*N, C]` for a network of other frames and slots, whose new queries are `fresh [T'*N', C]`.
 
     Slots of the same number are reused, frame by frame; frames past the last start as copies of it (a query says
     which object, and in which frame: the nearest frame's is the best guess), slots past the last stay fresh.
@@ -53,7 +56,7 @@ def fit_frames(vectors: np.ndarray, num_frames: int) -> np.ndarray:
 def fit_classes(
     rows: np.ndarray, fresh: np.ndarray, names: Sequence[str], fresh_names: Sequence[str], *, say: bool = True
 ) -> np.ndarray:
-    """Rows `[K + 2, ...]` of the class head for other classes, whose own ones are `fresh [K' + 2, ...]`.
+    """Rows `[K + 2, ...]` of the class head for other classes, whose new rows are `fresh [K' + 2, ...]`.
 
     Classes of the same name are reused, and so are the first row (never used) and the last ("no object").
     """

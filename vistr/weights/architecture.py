@@ -1,4 +1,4 @@
-"""Which network a whole VisTR's arrays make, read off their shapes: what other people's files do not say."""
+"""The configuration of a whole VisTR, read off the shapes of its arrays: other people's files do not state it."""
 
 from __future__ import annotations
 

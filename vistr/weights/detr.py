@@ -1,4 +1,4 @@
-"""What a DETR trained on COCO gives a VisTR whose transformer is DETR's, beside the arrays that have the same names."""
+"""Queries, classes and mask head of a COCO DETR for a VisTR with DETR's transformer; other arrays have equal names."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def queries_and_classes(
 
 
 def firing(model: VisTR, arrays: Mapping[str, np.ndarray], rows: Sequence[int], clips: Iterable[Batch]) -> np.ndarray:
-    """How readily each of a DETR's queries finds an object of the classes `rows`: `[Q]`, of each clip's middle frame.
+    """The probability that each of a DETR's queries gives the classes `rows` together, `[Q]`.
 
-    It is the mean over the frames of the probability that the query gives these classes together; the DETR sees every
-    frame alone, in `model`, which has its weights.
+    It is the mean over the middle frames of the clips; the DETR sees every frame alone, in `model`, which has its
+    weights.
     """
     detector, transformer = model.detector, cast(Any, model.detector.transformer)
     queries, weight = (np.asarray(arrays[name], np.float32) for name in (QUERIES, WEIGHT))

@@ -1,6 +1,6 @@
-"""Whether weights to start from fit the configured network, told by the settings that differ, before anything is built.
+"""Check that starting weights fit the configured network before it is built; the settings that differ are named.
 
-`load_initial` compares every array; what it would say of the first few is of little help to whoever typed backbone=r18.
+`load_initial` compares array by array, and the names of arrays are of little help to whoever typed backbone=r18.
 """
 
 from __future__ import annotations

@@ -26,8 +26,10 @@ _IGNORED = re.compile(r"(num_batches_tracked|(^|\.)fc\.(weight|bias))$")
 
 @dataclass(frozen=True)
 class Source:
-    """Weights someone has: where from, what they are of, arrays in the original's names and layout; `described` is
-    what our own checkpoints say of themselves."""
+    """Weights from a file, their arrays in the original's names and layout.
+
+    `kind` is the kind of network; `described` the metadata of our own checkpoints, empty for others.
+    """
 
     path: Path
     format: str
@@ -47,7 +49,7 @@ class Source:
 
 
 def source_of(file: WeightFile) -> Source:
-    """What the arrays of a file are of.
+    """Recognise the kind of network whose arrays a file holds.
 
     Understands torchvision's and timm's ResNets, theirs and Microsoft's Swins, COCO DETR, the original VisTR, its
     MindSpore port and our own checkpoints by their names. Raises UserError for other names.

@@ -43,7 +43,7 @@ class TrainingState:
 
 @dataclass
 class Metadata:
-    """Metadata of a checkpoint; `origin` tells of one that no training wrote where it came from."""
+    """Metadata of a checkpoint; `origin` says where it came from if no training wrote it."""
 
     config: dict[str, Any]
     categories: list[Category]

@@ -119,8 +119,9 @@ def _check_effect(section: Any, field: dataclasses.Field[Any], typed: Iterable[s
     if not has_effect(value):
         choices = next(one for one in dataclasses.fields(section) if one.name == name).metadata.get("choices", ())
         good = " or ".join(f"{other}={choice}" for choice in choices if has_effect(choice))
-        now = shortened(value if isinstance(value, str) else json.dumps(value))
-        raise UserError(f"{named}= has no effect with {other}={now}{good and f', only with {good}'}.")
+        text = shortened(value if isinstance(value, str) else json.dumps(value))
+        now = f"with {other}={text}" if text else f"without {other}="
+        raise UserError(f"{named}= has no effect {now}{good and f', only with {good}'}.")
 
 
 def _is_within(value: Any, limits: Mapping[str, Any]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from vistr.data.segmentation import RLE, area, compressed_rles, rle_size, to_rle
 from vistr.data.values import is_finite, printable
 from vistr.errors import UserError, shown
 from vistr.evaluation.results_file import read_results
+from vistr.evaluation.suspicions import Suspicions
 
 Key = tuple[int, int]
 
@@ -39,22 +39,6 @@ class ResultTrack:
     segmentations: list[RLE | None]
     area: float
     score: float
-
-
-class Suspicions:
-    """Warnings about results that can be scored but look like a mistake: a line per kind, with its first example."""
-
-    def __init__(self) -> None:
-        self._examples: dict[str, str] = {}
-        self._counts: dict[str, int] = defaultdict(int)
-
-    def add(self, kind: str, example: str) -> None:
-        self._examples.setdefault(kind, example)
-        self._counts[kind] += 1
-
-    def lines(self) -> list[str]:
-        more = {kind: f" (and {count - 1} more)" if count > 1 else "" for kind, count in self._counts.items()}
-        return [f"{kind}: {example}{more[kind]}" for kind, example in self._examples.items()]
 
 
 @dataclass

@@ -121,7 +121,8 @@ class View(Score):
 
     name: str = "view"
     num_videos: int | None = knob(20, at_least=1)  # videos that get a page, half the worst, half the best; null: all
-    min_score: float = knob(0.1, at_least=0, at_most=1)  # predictions below are left out
+    # Predictions below are left out.
+    min_score: float = knob(0.1, at_least=0, at_most=1, needs=("results", bool))
 
     def reads_dataset(self, config: Config) -> bool:
         """Where neither truth nor results are named, but a dataset, or a study with one, is."""

@@ -14,6 +14,8 @@ from vistr.data.clips import Batch
 from vistr.models.vistr import VisTR, image_rows
 from vistr.weights import load_torch_state_dict
 
+SLOW_FIXTURES = ("together",)  # the compiled network's
+
 
 def outputs(network: VisTR, batch: Batch) -> dict[str, np.ndarray]:
     return {name: tensor.asnumpy().copy() for name, tensor in network(batch.frames, batch.padding)._asdict().items()}
@@ -123,6 +125,7 @@ def test_variants(changes: dict[str, Any], size: tuple[int, int]) -> None:
     assert all(np.isfinite(value).all() for value in found.values())
 
 
+@pytest.mark.slow
 def test_pre_norm_and_dilation_compile() -> None:
     network = tiny.model(pre_norm=True, dilation=True)
     batch = tiny.clip(0, 1)

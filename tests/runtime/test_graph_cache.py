@@ -10,6 +10,7 @@ import pytest
 
 from tests.processes import last_line
 
+pytestmark = pytest.mark.slow  # every call of `used` is a process with MindSpore in it
 ONE_ROW, TWO_ROWS = {"value": 2.0}, {"value": 3.0, "rows": 2}
 
 

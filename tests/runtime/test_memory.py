@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.processes import last_line
 
 MEGABYTES = 200
@@ -12,6 +14,7 @@ def growth(word: str) -> float:
     return float(last_line("runtime/memory_user.py", str(MEGABYTES), word))
 
 
+@pytest.mark.slow
 def test_memory_that_was_released_is_used_again_although_a_graph_holds_the_tensor() -> None:
     assert growth("held") > MEGABYTES * 0.7
     assert growth("released") < MEGABYTES * 0.3

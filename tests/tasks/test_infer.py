@@ -38,6 +38,9 @@ def frame(number: int) -> np.ndarray:
     return pixels
 
 
+SLOW_FIXTURES = ("predictor",)
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network with weights nobody trained: it finds something everywhere."""

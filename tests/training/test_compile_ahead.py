@@ -72,6 +72,7 @@ def test_a_size_is_compiled_once(asked: list[dict[str, Any]], caplog: pytest.Log
     assert ask(replace(tiny.config(), num_instances=5)) == 1.5
 
 
+@pytest.mark.slow
 def test_what_several_ranks_sum_gradients_by_is_kept_beforehand(
     asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mindspore import Tensor
 
 from tests.numeric import assert_like, random, values_and_gradients
-from vistr.layers.conv import Conv2d, ConvNorm, convolution
+from vistr.layers.conv import Conv2d, ConvNorm, FrozenBatchNorm, convolution
 from vistr.runtime import backend
 from vistr.runtime.backend import Backend
 
@@ -93,6 +93,19 @@ def test_a_frozen_norm_is_folded_into_its_convolution(kernels: Backend, size: tu
 
     assert_like(layer, reference, random(0, 2, *size, 5))
     assert [p.name for p in layer.trainable_params()] == ["weight"]
+
+
+@pytest.mark.parametrize("kernels", ["gather", "gpu"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_statistics_are_those_of_the_pictures(kernels: Backend, padded: bool) -> None:
+    backend.use(kernels)
+    norm, x = FrozenBatchNorm(5), 3 + 2 * random(0, 3, 4, 6, 5)
+    inside = np.ones((3, 4, 6), np.float32)
+    inside[1:, 3:], inside[1:, :, 4:] = 0, 0
+    norm.calibrate(Tensor(x), Tensor(inside) if padded else None)
+    rows = x[inside > 0] if padded else x.reshape(-1, 5)
+    np.testing.assert_allclose(norm.running_mean.asnumpy(), rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(norm.running_var.asnumpy(), rows.var(0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("kernels", ["gather", "native"])

@@ -11,6 +11,7 @@ from mindspore import Tensor
 
 from tests import tiny
 from vistr.data.clips import Batch
+from vistr.models.build import build_model
 from vistr.models.vistr import VisTR, image_rows
 from vistr.weights import load_torch_state_dict
 
@@ -144,6 +145,24 @@ def test_a_seed_draws_the_same_weights() -> None:
     one, same, other = (tiny.build(seed=seed).detector.query_embed.asnumpy() for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
+
+
+def test_a_network_whose_weights_are_overwritten_is_not_drawn_and_the_next_one_is() -> None:
+    undrawn = build_model(tiny.config(), tiny.NUM_CATEGORIES, drawn=False)
+    drawn = tiny.build()
+    names = [name for name, p in drawn.parameters_and_names() if p.asnumpy().std() > 0]
+    zero = dict(undrawn.parameters_and_names())
+    assert len(names) > 20
+    assert not [name for name in names if zero[name].asnumpy().any()]
+
+
+def test_frames_prepared_as_clips_of_their_own_are_the_same_images() -> None:
+    batch = tiny.join([tiny.clip(0, 2), tiny.clip(2, 1, pad_width=32)])
+    images, context = tiny.build().prepare(batch.frames, batch.padding)
+    frames, padding = (some.reshape(-1, 1, *some.shape[2:]) for some in (batch.frames, batch.padding))
+    one_by_one, contexts = tiny.build().prepare(frames, padding)
+    np.testing.assert_array_equal(one_by_one.asnumpy(), images.asnumpy())
+    np.testing.assert_array_equal(contexts.sizes.asnumpy(), context.sizes.asnumpy())
 
 
 def test_building_a_network_leaves_the_callers_generators_alone() -> None:

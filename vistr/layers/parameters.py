@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, ops
 
 # What initial weights are drawn from: a generator of their own, so that the caller's draw on undisturbed.
 weights_rng = np.random.RandomState()
+_zero = False
+
+
+@contextmanager
+def drawing(seed: int | None) -> Iterator[None]:
+    """Draw the parameters made in the block by a seed.
+
+    None: they are zero. Where all are overwritten, drawing them would take most of the time of building the network.
+    """
+    global _zero
+    if seed is not None:
+        weights_rng.seed(seed)
+    _zero = seed is None
+    try:
+        yield
+    finally:
+        _zero = False
 
 
 def uniform(shape: tuple[int, ...], bound: float, name: str) -> Parameter:
     """A trainable parameter drawn from U(-bound, bound)."""
-    return Parameter(Tensor(weights_rng.uniform(-bound, bound, shape).astype(np.float32)), name=name)
+    drawn = np.zeros(shape) if _zero else weights_rng.uniform(-bound, bound, shape)
+    return Parameter(Tensor(drawn.astype(np.float32)), name=name)
 
 
 def normal(shape: tuple[int, ...], deviation: float, name: str) -> Parameter:
     """A trainable parameter drawn from N(0, deviation^2)."""
-    return Parameter(Tensor((weights_rng.standard_normal(shape) * deviation).astype(np.float32)), name=name)
+    drawn = np.zeros(shape) if _zero else weights_rng.standard_normal(shape) * deviation
+    return Parameter(Tensor(drawn.astype(np.float32)), name=name)
 
 
 def fixed(value: np.ndarray, name: str) -> Parameter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from vistr.files import user_cache
-from vistr.layers.parameters import weights_rng
+from vistr.layers.parameters import drawing
 from vistr.models.detector import Detector
 from vistr.models.masks import Segmenter
 from vistr.models.vistr import Precision, VisTR
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from vistr.config import Config
 
 
-def build_model(config: Config, num_categories: int = 40, kernels: Backend | None = None) -> VisTR:
-    """The network that `config` describes, on the device it names; weights drawn by `config.seed`.
+def build_model(
+    config: Config, num_categories: int = 40, kernels: Backend | None = None, *, drawn: bool = True
+) -> VisTR:
+    """The network that `config` describes, on the device it names; weights drawn by `config.seed`, or zero.
 
     `num_categories` K gives K + 2 logits: index 0 is never used and the last means "no object", as in the original.
     `kernels` are the convolutions', where not those that suit the device.
@@ -29,25 +31,25 @@ def build_model(config: Config, num_categories: int = 40, kernels: Backend | Non
     allow_tf32(config.device.tf32)
     if kernels is not None:
         backend.use(kernels)
-    weights_rng.seed(config.seed)
     backbone, transformer, recompute = config.backbone, config.transformer, config.device.recompute
-    detector = Detector(
-        backbone.build(trainable=config.optimizer.backbone_learning_rate > 0, recompute=recompute),
-        transformer.build(num_frames=config.num_frames, recompute=recompute),
-        in_channels=backbone.channels[3],
-        channels=transformer.hidden_dim,
-        num_queries=config.num_frames * config.num_instances,
-        num_logits=num_categories + 2,
-        masks_from_input=transformer.masks_from_input,
-    )
-    segmenter = Segmenter(
-        transformer.hidden_dim,
-        transformer.num_heads,
-        backbone.channels,
-        config.sequence_head,
-        backbone.stride,
-        from_input=transformer.masks_from_input,
-    )
+    with drawing(config.seed if drawn else None):
+        detector = Detector(
+            backbone.build(trainable=config.optimizer.backbone_learning_rate > 0, recompute=recompute),
+            transformer.build(num_frames=config.num_frames, recompute=recompute),
+            in_channels=backbone.channels[3],
+            channels=transformer.hidden_dim,
+            num_queries=config.num_frames * config.num_instances,
+            num_logits=num_categories + 2,
+            masks_from_input=transformer.masks_from_input,
+        )
+        segmenter = Segmenter(
+            transformer.hidden_dim,
+            transformer.num_heads,
+            backbone.channels,
+            config.sequence_head,
+            backbone.stride,
+            from_input=transformer.masks_from_input,
+        )
     return VisTR(
         detector,
         segmenter,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import mindspore as ms
-import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Tensor, nn, ops
 
 from vistr.layers.conv import Conv2d
 from vistr.layers.linear import Linear
-from vistr.layers.parameters import weights_rng
+from vistr.layers.parameters import normal
 from vistr.models.backbone_contract import BackboneCell
 from vistr.models.heads import BoxHead
 from vistr.models.settings import TransformerCell
@@ -36,8 +35,7 @@ class Detector(nn.Cell):
         self.backbone = backbone
         self.input_proj = Conv2d(in_channels, channels)
         self.transformer = transformer
-        queries = weights_rng.standard_normal((num_queries, channels)).astype(np.float32)
-        self.query_embed = Parameter(queries, name="query_embed")
+        self.query_embed = normal((num_queries, channels), 1.0, "query_embed")
         self.class_embed = Linear(channels, num_logits)
         self.bbox_embed = BoxHead(channels)
 

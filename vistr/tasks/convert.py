@@ -83,7 +83,7 @@ def _write_part(config: Config, source: Source, output: Path) -> None:
     if backbone is None:
         raise UserError(f"{source.path} has a backbone that is not known here")
     config.backbone = backbone
-    network = build_model(config)
+    network = build_model(config, drawn=False)
     shapes = {torch_name(p.name): torch_shape(p.name, tuple(p.shape)) for p in network.get_parameters()}
     taken = what_fits(source, shapes)
     left = sorted(name for name in source.arrays if name not in taken and our_mask_head(name) not in taken)

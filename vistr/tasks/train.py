@@ -47,7 +47,9 @@ def run(config: Config) -> dict[str, float]:
     ranks = join(device)
     if ranks.size > 1:
         logger.info("%d processes, %d clips a step", ranks.size, config.training.clips_per_step * ranks.size)
-    initial = None if config.init is None else read_initial(config.init)
+    # The other ranks are given the first one's weights.
+    fresh = config.resume is None and ranks.first
+    initial = read_initial(config.init) if config.init is not None and fresh else None
     if initial is not None:
         require_fitting(initial, config)
     with reading(config, ranks):
@@ -73,7 +75,7 @@ def run(config: Config) -> dict[str, float]:
     if ranks.size == 1 or (device == "GPU" and parallel.local_rank() == 0):
         compile_ahead(config, len(categories), works)
     ranks.wait()
-    model = build_model(config, len(categories))
+    model = build_model(config, len(categories), drawn=fresh)
     num_parameters = sum(p.size for p in model.get_parameters())
     logger.info("%.1f M parameters", num_parameters / 1e6)
     step = TrainingStep(model, config.loss)
@@ -84,10 +86,12 @@ def run(config: Config) -> dict[str, float]:
         names = [category.name for category in categories]
         load_initial(model, initial, names, first_batches(make_loader(config, videos, batch_size=1), CLIPS_SEEN))
         del initial
-    elif config.resume is None and ranks.first:  # the others are given its weights
-        images, context = model.prepare(first().frames, first().padding)
-        every = -(-images.shape[0] // CALIBRATION_FRAMES)
-        model.detector.backbone.calibrate(images[::every], context.sizes[::every])
+    elif fresh:
+        every = -(-len(first().targets) * config.num_frames // CALIBRATION_FRAMES)
+        # Each frame as a clip of its own, so that no others are prepared.
+        clips = (some.reshape(-1, 1, *some.shape[2:])[::every] for some in (first().frames, first().padding))
+        images, context = model.prepare(*clips)
+        model.detector.backbone.calibrate(images, context.sizes)
         logger.info("no init=: random weights; BatchNorm statistics taken from the first batch")
     if config.resume is not None:
         checkpoint = checkpoint_to_resume(Path(config.resume))

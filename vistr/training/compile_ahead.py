@@ -135,7 +135,7 @@ def compile_work(request: dict[str, Any], _: Path) -> dict[str, Any]:
     config, work = from_dict(request["config"]), Work(**request["work"])
     device = use_device(config.device.target, config.device.id)
     Graph.drops_after_call = device == "CPU"
-    model = build_model(config, request["num_categories"])
+    model = build_model(config, request["num_categories"], drawn=False)
     size = (config.num_frames, work.height, work.width)
     if work.objects:
         step = TrainingStep(model, config.loss)

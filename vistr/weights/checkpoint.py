@@ -178,7 +178,7 @@ def network_of(checkpoint: Checkpoint, config: Config, kernels: Backend | None =
     for key, count in needed.items():
         if not 0 < count <= held:
             raise UserError(f"{checkpoint.path} holds another network than one of the {key} that it states")
-    model = build_model(config, len(checkpoint.metadata.categories), kernels)
+    model = build_model(config, len(checkpoint.metadata.categories), kernels, drawn=False)
     load_weights(model, checkpoint)
     return model
 

@@ -108,8 +108,9 @@ class Check:
             print(f"    {what[:500]}", flush=True)
         if not wrong:
             shutil.rmtree(folder)
-        self.num_wrong += len(story) if wrong else 0
-        return len(story)
+        tries = max(len(story), 1)  # one that failed before it was killed counts, too
+        self.num_wrong += tries if wrong else 0
+        return tries
 
 
 def main() -> int:

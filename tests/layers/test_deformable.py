@@ -88,6 +88,12 @@ def test_taking_images_a_few_at_a_time_changes_nothing(layer: DeformableConv) ->
     np.testing.assert_allclose(layer(Tensor(IMAGES), Tensor(DY), Tensor(DX)).asnumpy(), whole, atol=1e-6)
 
 
+def test_twice_as_many_images_go_together_in_half_precision(layer: DeformableConv) -> None:
+    layer.read.rows_a_chunk = 40
+    images = Tensor(np.zeros((8, 4, 5, 3), np.float32))
+    assert [layer.read.count_chunks(x) for x in (images, images.astype(ms.float16))] == [4, 2]
+
+
 def test_chunks_are_equal_and_as_few_as_fit() -> None:
     assert [num_chunks(36, 100, limit) for limit in (10_000, 3600, 3599, 1200, 1199, 100, 1)] == [1, 1, 2, 3, 4, 36, 36]
     assert num_chunks(7, 100, 500) == 7

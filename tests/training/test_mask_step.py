@@ -20,11 +20,15 @@ def test_a_gpu_has_one_graph_for_any_number_of_objects_and_a_cpu_few() -> None:
     assert group_size(1, 3, 10, gpu) == 3
 
 
-def test_ten_objects_of_the_papers_clips_take_two_calls_on_a_gpu() -> None:
+def test_a_gpu_takes_the_papers_clips_four_objects_at_a_time_and_in_half_precision_five() -> None:
     pixels = 36 * 80 * 136
     before = backend.current()
     try:
         backend.use("gpu")
-        assert group_size(10, 10, pixels, backend.limits()) == 5
+        assert {group_size(count, 10, pixels, backend.limits()) for count in (1, 4, 10)} == {4}
+        assert group_size(10, 10, pixels, backend.limits(half_precision=True)) == 5
+        assert group_size(10, 10, pixels, backend.limits(less_memory=True)) == 2
+        backend.use("gather")
+        assert backend.limits(half_precision=True) == backend.limits()
     finally:
         backend.use(before)

@@ -77,8 +77,8 @@ class BilinearTaps(BilinearReading):
         self.matmul_tn = ops.MatMul(transpose_a=True)
 
     def construct(self, x: Tensor, by_tap: Tensor, dy: Tensor, dx: Tensor, sizes: Tensor | None) -> Tensor:
-        n, height, width, _ = x.shape
-        count = num_chunks(n, height * width, self.rows_a_chunk)
+        height, width = x.shape[1:3]
+        count = self.count_chunks(x)
         # Split, not sliced: the gradient of every slice would be as large as the whole.
         split = ops.Split(0, count)
         xs, dys, dxs = split(x), split(dy), split(dx)
@@ -96,8 +96,8 @@ class BilinearTaps(BilinearReading):
     def bprop(
         self, x: Tensor, by_tap: Tensor, dy: Tensor, dx: Tensor, sizes: Tensor | None, out: Tensor, dout: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-        n, height, width, channels = x.shape
-        count = num_chunks(n, height * width, self.rows_a_chunk)
+        height, width, channels = x.shape[1:]
+        count = self.count_chunks(x)
         split = ops.Split(0, count)
         xs, dys, dxs = split(x), split(dy), split(dx)
         douts = split(dout)
@@ -129,6 +129,11 @@ class BilinearTaps(BilinearReading):
         if count == 1:
             return grad_x[0], grad_by_tap, grad_dy[0], grad_dx[0], grad_sizes
         return ops.concat(grad_x, 0), grad_by_tap, ops.concat(grad_dy, 0), ops.concat(grad_dx, 0), grad_sizes
+
+    def count_chunks(self, x: Tensor) -> int:
+        """How many parts the images are taken in."""
+        rows = 2 * self.rows_a_chunk if x.dtype == ms.float16 else self.rows_a_chunk
+        return num_chunks(x.shape[0], x.shape[1] * x.shape[2], rows)  # type: ignore[no-any-return]
 
     def values(self, x: Tensor, by_tap: Tensor, table: Tensor) -> Tensor:
         """The values at the four corners of every tap: `[n*H*W, 36, O]`."""

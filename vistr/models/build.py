@@ -58,7 +58,7 @@ def build_model(
         num_instances=config.num_instances,
         stride=backbone.stride,
         precision=cast(Precision, config.device.precision),
-        limits=backend.limits(less_memory=recompute),
+        limits=backend.limits(less_memory=recompute, half_precision=config.device.precision == "fp16"),
         graphs=graphs,
     )
 

@@ -200,14 +200,16 @@ class VisTR(nn.Cell):
         return images, Context(Tensor(position), Tensor(key_padding_mask), Tensor(frame_sizes))
 
 
-def frame_chunks(frames: Tensor, size: int) -> list[Tensor]:
-    """Frames `[n, ...]` in groups of `size`: the backbone's memory does not grow with the clip, and one graph serves
-    all. The last group repeats the last frame where that is needed."""
+def frame_chunks(frames: Tensor, size: int) -> Iterator[Tensor]:
+    """Frames `[n, ...]` in groups of `size`, each made when it is asked for: the backbone's memory does not grow with
+    the clip, and one graph serves all. The last group repeats the last frame where that is needed."""
     n = frames.shape[0]
     if size == n:
-        return [frames]
+        yield frames
+        return
     rows = np.minimum(np.arange(-(-n // size) * size, dtype=np.int32), n - 1)
-    return [ops.gather(frames, Tensor(rows[start : start + size]), 0) for start in range(0, len(rows), size)]
+    for start in range(0, len(rows), size):
+        yield ops.gather(frames, Tensor(rows[start : start + size]), 0)
 
 
 def join(parts: list[Any], length: int) -> tuple[Tensor, ...]:

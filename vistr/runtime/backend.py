@@ -22,8 +22,8 @@ class Limits:
     """So many sequences, if they fit, have their losses computed together, be there fewer: one graph serves all.
     None: as many as there are, rounded up to a power of two."""
     deformable_rows: int
-    """Pixels that a deformable convolution reads together, 36 values for each: below a million, so that no kernel
-    counts past 2^31."""
+    """Pixels that a deformable convolution reads together, 36 float32 values for each, or twice as many in half
+    precision: below a million, so that no kernel counts past 2^31."""
     attention_scores: int
     """Attention weights that are held together."""
 
@@ -40,8 +40,8 @@ GPU_LIMITS = Limits(
     backbone_pixels=8_000_000,
     mask_pixels=4_000_000,
     loss_pixels=2_000_000,
-    loss_sequences=5,
-    deformable_rows=660_000,
+    loss_sequences=4,
+    deformable_rows=400_000,
     attention_scores=40_000_000,
 )
 
@@ -72,9 +72,14 @@ def sums_natively() -> bool:
     return _current == "gpu"
 
 
-def limits(*, less_memory: bool = False) -> Limits:
-    """How much new layers take at a time; with `less_memory` half as many objects' masks, and less of the backbone."""
+def limits(*, less_memory: bool = False, half_precision: bool = False) -> Limits:
+    """How much new layers take at a time; with `less_memory` half as many objects' masks, and less of the backbone.
+
+    In `half_precision` a GPU takes more objects' masks: they are smaller, and a step launches more without that.
+    """
     found = GPU_LIMITS if _current == "gpu" else CPU_LIMITS
+    if half_precision and found.loss_sequences is not None:
+        found = replace(found, loss_sequences=found.loss_sequences + 1)
     if not less_memory:
         return found
     return replace(found, loss_pixels=found.loss_pixels // 2, backbone_pixels=min(found.backbone_pixels, 2_000_000))

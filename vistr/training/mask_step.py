@@ -93,6 +93,7 @@ class MaskStep:
             inputs = (found.states, *shared, key_padding_mask, sizes, *rows, scale, *targets)
             (_, losses), (grad_inputs, grad_instances) = self.run_loss(*inputs)
             total = add(total, (losses, *grad_inputs, *grad_instances))
+            del grad_inputs  # as large as the maps, while the next group is computed
         losses, grad_states, *rest = total
         grad_shared, grad_instances = rest[:NUM_SHARED], rest[NUM_SHARED:]
         (grad_memory, *grad_maps), grad_parameters = self.run_shared_gradients(found.memory, *maps, sizes, *grad_shared)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import mindspore as ms
@@ -177,7 +178,7 @@ class TrainingStep:
         """
         num_frames = inputs[0].shape[0]
         count = -(-num_frames // size)
-        chunks = [(None,) * count if some is None else frame_chunks(some, size) for some in inputs]
+        chunks = [repeat(None, count) if some is None else frame_chunks(some, size) for some in inputs]
         total: Sequence[Tensor] = ()
         for i, chunk in enumerate(zip(*chunks, strict=True)):
             gradients = [g if count == 1 else g[i * size : (i + 1) * size] for g in grad_maps]

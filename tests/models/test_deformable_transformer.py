@@ -66,6 +66,7 @@ def test_its_attention_is_linear_in_the_tokens_and_the_points() -> None:
     assert count_gflop(config, 6, 300, 540)["transformer"] < 0.6 * count_gflop(dense, 6, 300, 540)["transformer"]
 
 
+@pytest.mark.slow
 def test_half_precision_runs_with_places_and_softmax_in_single_precision() -> None:
     exact, half = (
         outputs(tiny.eager(tiny.model(device=Device(target="cpu", precision=precision), **TEMPORAL)), tiny.clip(0, 2))

@@ -107,6 +107,7 @@ def test_the_published_networks_gradients(recompute: bool) -> None:
         assert abs((gradient * direction).sum() - slope) < 1e-4 * norm * np.sqrt(gradient.size), name
 
 
+@pytest.mark.slow
 def test_a_pictures_maps_and_gradients_are_its_own_whatever_it_is_padded_to() -> None:
     # Padded by as much again as the picture, by 1 and by 31 pixels.
     sizes, bucket = [(33, 48), (65, 95), (35, 65)], (66, 96)
@@ -165,6 +166,7 @@ def test_gelu_also_where_erf_is_not_exported(kernels: backend.Backend) -> None:
     assert_like(Gelu(), gelu, np.concatenate((3 * random(0, 200), np.zeros(2, np.float32))), tolerance=1e-5)
 
 
+@pytest.mark.slow
 def test_half_precision_rounds_what_it_computes_and_no_more() -> None:
     cell, whole = network(32, [2, 1, 1, 1], 4), random(0, 1, 40, 72, 3)
     exact = cell(Tensor(whole))

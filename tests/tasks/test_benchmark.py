@@ -112,6 +112,7 @@ def test_the_configured_point_must_be_measured(config: Config) -> None:
         benchmark.run(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "key"), [({"num_instances": 0}, "traceback"), ({"task": Benchmark(checkpoint="gone")}, "mistake")]
 )

@@ -94,6 +94,7 @@ def test_windows_of_attention_export_too(tmp_path: Path, form: str) -> None:
     assert max(differences.values()) <= export.TOLERANCE
 
 
+@pytest.mark.slow
 def test_a_file_that_gives_other_outputs_is_not_kept(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_the_network_of_a_gpu_computes_the_same(backbone: str) -> None:
     assert_same(arrays(found.gradients), arrays(expected.gradients), ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["tiny", "tiny_swin"])
 def test_frames_a_few_at_a_time_change_no_number(monkeypatch: pytest.MonkeyPatch, backbone: str) -> None:
     # Three frames two at a time: the second group is filled up, which must count nothing.

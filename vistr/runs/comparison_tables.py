@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,11 +48,9 @@ def csv_table(comparison: Comparison) -> str:
         writer.writerow(cells([run.name, run.state, run.reason, *settings, *figures, run.seconds, run.folder]))
     for group in (one for one in groups_of(comparison) if len(one.runs) > 1):
         settings = [None if key == SEED else group.runs[0].setting(key) for key in comparison.keys]
-        found: list[list[float]] = [group.figures(name) for name in names]
-        means = [statistics.fmean(values) if values else None for values in found]
-        deviations = [statistics.stdev(values) if len(values) > 1 else None for values in found]
-        for state, figures in (("mean over seeds", means), ("standard deviation over seeds", deviations)):
-            writer.writerow(cells([f"{len(group.runs)} runs", state, None, *settings, *figures, None, None]))
+        means, deviations = zip(*map(group.mean_and_deviation, names), strict=True)
+        for state, spread in (("mean over seeds", means), ("standard deviation over seeds", deviations)):
+            writer.writerow(cells([f"{len(group.runs)} runs", state, None, *settings, *spread, None, None]))
     for row in comparison.published:
         published: list[Any] = [row.backbone if key == "backbone" else None for key in comparison.keys]
         name = f"{row.method}, {row.backbone}"

@@ -28,6 +28,12 @@ class Group:
         """The runs' values of a figure, those alone that have it."""
         return [run.figures[name] for run in self.runs if shown_figure(name, run.figures.get(name)) != "-"]
 
+    def mean_and_deviation(self, name: str) -> tuple[float | None, float | None]:
+        """Of a figure; None where no run has it, and the deviation where only one has."""
+        values = self.figures(name)
+        mean = statistics.fmean(values) if values else None
+        return mean, statistics.stdev(values) if len(values) > 1 else None
+
 
 def keys_of(comparison: Comparison) -> list[str]:
     """The settings that tell the groups apart."""
@@ -64,8 +70,6 @@ def spread_table(comparison: Comparison) -> list[list[str]]:
 
 
 def _mean_and_deviation(name: str, group: Group) -> str:
-    values = group.figures(name)
-    if not values:
-        return "-"
-    mean = shown_figure(name, statistics.fmean(values))
-    return mean if len(values) < 2 else f"{mean} ± {shown_figure(name, statistics.stdev(values))}"
+    mean, deviation = group.mean_and_deviation(name)
+    shown = shown_figure(name, mean)
+    return shown if deviation is None else f"{shown} ± {shown_figure(name, deviation)}"

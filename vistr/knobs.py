@@ -110,9 +110,11 @@ def _check_value(key: str, value: Any, field: dataclasses.Field[Any]) -> None:
 
 
 def _check_effect(section: Any, field: dataclasses.Field[Any], typed: Iterable[str], at: str) -> None:
+    if not field.metadata.get("needs"):
+        return
     key = f"{at}.{field.name}"
     named = next((one for one in typed if f"{one}.".startswith(f"{key}.")), None)
-    if named is None or not field.metadata.get("needs"):
+    if named is None:
         return
     name, has_effect = field.metadata["needs"]
     value, other = getattr(section, name), at if name == "name" else f"{at}.{name}"

@@ -25,22 +25,15 @@ def report(overrides: list[str]) -> None:
     """Print a line for each graph of a step with each number of objects in `task.objects`."""
     import mindspore as ms
 
+    from vistr.benchmark.device_steps import training_steps
     from vistr.config.compose import load_config
-    from vistr.data.buckets import padded
     from vistr.models.build import build_model
     from vistr.runtime.graph import Graph
+    from vistr.tasks.rehearse import padded_size
     from vistr.tasks.settings import Rehearse
-    from vistr.training.compile_ahead import empty_batch, marks_outside
-    from vistr.training.parts import make_optimizer, step_noise
-    from vistr.training.step import TrainingStep
 
     config = load_config(["task=rehearse", "device.target=gpu", "device.keep_graphs=false", *overrides])
-    task, clips = Rehearse.of(config), config.training.batch_size
-    model = build_model(config)
-    step = TrainingStep(model, config.loss)
-    optimizer = make_optimizer(config, model, step)
-    height, width = (padded(side, config.dataset.evaluated_part.size_divisor) for side in (task.height, task.width))
-    noise = step_noise(config, clips * config.num_frames, 0)
+    train = training_steps(config, build_model(config))
     call, printing = Graph.__call__, False
 
     def allocated(find: Any) -> float:
@@ -57,14 +50,12 @@ def report(overrides: list[str]) -> None:
         return outputs
 
     Graph.__call__ = watched  # type: ignore[assignment,method-assign]
-    for num_objects in task.objects or [config.num_instances]:
-        batch = empty_batch(clips, config.num_frames, height, width, num_objects * clips, marks=marks_outside(config))
+    for num_objects in Rehearse.of(config).objects or [config.num_instances]:
+        run = train(*padded_size(config), num_objects)
         for printing in (False, True):
             if printing:
                 print(f"{num_objects} objects\n before   most launches", flush=True)
-            result = step(batch, noise, None, config.device.first_loss_scale or 1.0)
-            optimizer.step(result.gradients, config.optimizer.rates)
-            del result
+            run()
 
 
 if __name__ == "__main__":

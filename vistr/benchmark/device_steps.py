@@ -11,8 +11,10 @@ from typing import Any
 
 import mindspore as ms
 
+from vistr.config import Config
 from vistr.config.compose import from_dict
 from vistr.models.build import build_model
+from vistr.models.vistr import VisTR
 from vistr.runtime.device import DeviceName, peak_memory_gb, use_device
 from vistr.runtime.devices import stand_ins
 from vistr.runtime.memory import release
@@ -33,23 +35,7 @@ def measure_steps(request: dict[str, Any], _: Path) -> dict[str, Any]:
     config = from_dict(request["config"])
     device = use_device(config.device.target, config.device.id)
     model = build_model(config, NUM_CATEGORIES)
-    step = TrainingStep(model, config.loss)
-    optimizer = make_optimizer(config, model, step)
-    rates, scale = config.optimizer.rates, config.device.first_loss_scale or 1.0
-    clips, repeats = config.training.batch_size, Rehearse.of(config).repeats
-    noise = step_noise(config, clips * config.num_frames, 0)
-
-    def train(height: int, width: int, num_objects: int) -> Callable[[], None]:
-        size = config.num_frames, height, width
-        batch = empty_batch(clips, *size, num_objects * clips, marks=marks_outside(config))
-
-        def run() -> None:
-            gradients = step(batch, noise, None, scale).gradients
-            optimizer.step(gradients, rates, scale)
-            release(gradients)
-
-        return run
-
+    train, repeats = training_steps(config, model), Rehearse.of(config).repeats
     height, width, _ = request["steps"][0]
 
     def infer() -> None:
@@ -65,6 +51,28 @@ def measure_steps(request: dict[str, Any], _: Path) -> dict[str, Any]:
         "training": training,
         "inference": {"objects": config.num_instances, **measure(infer, repeats, device)},
     }
+
+
+def training_steps(config: Config, model: VisTR) -> Callable[[int, int, int], Callable[[], None]]:
+    """Training as configured: of a height, a width and a clip's objects the step to call, on black clips."""
+    step = TrainingStep(model, config.loss)
+    optimizer = make_optimizer(config, model, step)
+    rates, scale = config.optimizer.rates, config.device.first_loss_scale or 1.0
+    clips = config.training.batch_size
+    noise = step_noise(config, clips * config.num_frames, 0)
+
+    def train(height: int, width: int, num_objects: int) -> Callable[[], None]:
+        size = config.num_frames, height, width
+        batch = empty_batch(clips, *size, num_objects * clips, marks=marks_outside(config))
+
+        def run() -> None:
+            gradients = step(batch, noise, None, scale).gradients
+            optimizer.step(gradients, rates, scale)
+            release(gradients)
+
+        return run
+
+    return train
 
 
 def measure(run: Callable[[], None], repeats: int, device: DeviceName) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def run(config: Config) -> dict[str, float]:
     if (lacking := stand_ins.why_not()) is not None:
         raise UserError(f"task=rehearse needs stand-ins for CUDA, which cannot be built: {lacking}.")
     task = Rehearse.of(config)
-    height, width = (padded(side, config.dataset.evaluated_part.size_divisor) for side in (task.height, task.width))
+    height, width = padded_size(config)
     objects = task.objects or sorted({min(n, config.num_instances) for n in (1, 4, config.num_instances)})
     size = f"{config.num_frames} frames of {height}x{width}, batch {config.training.batch_size}"
     network = f"{config.backbone.name}, {size}, {config.device.precision}"
@@ -81,6 +81,12 @@ def run(config: Config) -> dict[str, float]:
         "host_seconds": most["host_seconds"],
         "inference_memory_gb": found["inference"]["peak_gb"],
     }
+
+
+def padded_size(config: Config) -> tuple[int, int]:
+    """Height and width of the clips in pixels, padded as the dataset's are."""
+    task, divisor = Rehearse.of(config), config.dataset.evaluated_part.size_divisor
+    return padded(task.height, divisor), padded(task.width, divisor)
 
 
 def fitting(found: dict[str, Any], card: float) -> dict[str, Any]:
